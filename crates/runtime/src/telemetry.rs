@@ -1,0 +1,111 @@
+//! Logs, and the settings of section `[runtime]`.
+
+use std::io::IsTerminal;
+
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
+
+use crate::Invalid;
+
+/// Section `[runtime]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Seconds that requests and tasks get to end after a stop signal, 0…600.
+    pub drain_s: u32,
+    /// Which log lines are written: a level, or directives like `info,entity=debug`.
+    pub log: String,
+    /// How log lines look.
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// One line of text, coloured on a terminal.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { drain_s: 20, log: "info".into(), log_format: LogFormat::Pretty }
+    }
+}
+
+impl Config {
+    /// Checks what serde cannot.
+    ///
+    /// # Errors
+    /// The first key with a value that is not accepted.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        if self.drain_s > 600 {
+            return Err(Invalid::new("drain_s", "0…600 seconds"));
+        }
+        if self.log.trim().is_empty() || EnvFilter::try_new(&self.log).is_err() {
+            return Err(Invalid::new(
+                "log",
+                "a level (error, warn, info, debug, trace) or directives like `info,entity=debug`",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// A setting is not accepted.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// Something in this process already receives the logs.
+    #[error("logging was already set up in this process")]
+    AlreadySet,
+}
+
+/// Starts writing logs to standard error and sends panics there too. Standard output stays free for results.
+///
+/// # Errors
+/// A bad `log` setting, or a second call.
+pub fn init(config: &Config) -> Result<(), InitError> {
+    config.validate()?;
+    let filter = EnvFilter::try_new(&config.log)
+        .map_err(|_| Invalid::new("log", "a level or directives like `info,entity=debug`"))?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    let set = match config.log_format {
+        LogFormat::Pretty => lines.try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+    set.map_err(|_| InitError::AlreadySet)?;
+    crate::task::install_panic_hook();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert_eq!(Config::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_filter_that_does_not_parse_names_its_key() {
+        let bad = Config { log: "info,entity=loud".into(), ..Config::default() };
+        assert_eq!(bad.validate().map_err(|e| e.key), Err("log"));
+        let slow = Config { drain_s: 601, ..Config::default() };
+        assert_eq!(slow.validate().map_err(|e| e.to_string()), Err("`drain_s`: allowed is 0…600 seconds".into()));
+    }
+
+    #[test]
+    fn a_second_init_is_an_error_and_not_a_panic() {
+        let first = init(&Config::default());
+        assert!(matches!(init(&Config::default()), Err(InitError::AlreadySet)), "{first:?}");
+    }
+}
