@@ -1,0 +1,29 @@
+//! The rows and every operation on them. Nothing above this crate writes a query.
+//!
+//! One file (or folder) a table. Finders start from an owner; state changes are compare-and-set; outcomes are
+//! enums. A method takes one [`Conn`]: a shard to read from, or a transaction.
+
+pub mod driver_ride;
+pub mod idempotency;
+pub mod otp;
+pub mod outbox;
+pub mod passenger;
+pub mod payment;
+pub mod quote;
+pub mod rating;
+pub mod ride;
+pub mod session;
+pub mod store;
+pub mod value;
+
+pub use driver_ride::DriverRide;
+pub use idempotency::{Claim, IdempotencyKey, KeyedRoute};
+pub use otp::{OtpChallenge, OtpCheck};
+pub use outbox::{Message, OutboxEntry, OutboxKey};
+pub use passenger::{Passenger, ProfilePatch, SignedUp};
+pub use payment::{Payment, PaymentStatus};
+pub use quote::{FareLine, Offer, Quote, QuoteOption};
+pub use rating::Rating;
+pub use ride::{Actor, Cancellation, Change, Driver, Illegal, NewRide, Opened, Ride, RideStatus, Timeouts, Vehicle};
+pub use session::{Rotation, Session};
+pub use store::{Committed, Config as StoreConfig, Conn, Shards, StoreError, Tx};

@@ -1,0 +1,311 @@
+//! Table `outbox`: what a partner has to be told, written in the transaction that decided it, delivered at least
+//! once, in order for each ride, and removed when it is acknowledged.
+
+use std::{fmt, str::FromStr};
+
+use sea_orm::{
+    ActiveValue::Set,
+    QueryOrder, QuerySelect,
+    entity::prelude::*,
+    sea_query::{Expr, ExprTrait},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Ride,
+    store::{Committed, Conn, Shards, StoreError, Tx},
+    value::{Id, Millis},
+};
+
+mod row {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "outbox")]
+    pub(super) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub shard: i16,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub ride_id: i64,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub seq: i32,
+        pub message: String,
+        pub attempts: i32,
+        pub due_at: Option<i64>,
+        pub dead_at: Option<i64>,
+        pub last_error: Option<String>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(super) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// How long the node that wrote a message has it to itself, milliseconds: longer than a partner may take.
+pub const LEASE_MS: i64 = 10_000;
+
+/// Messages that one version of a ride can leave: they are numbered `version × 8 + place`.
+const MESSAGES_A_VERSION: i32 = 8;
+
+/// What a partner has to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Message {
+    /// Reserve the fare.
+    Authorise,
+    /// Look for a driver.
+    RequestDriver,
+    /// Stop looking, or let the driver go.
+    WithdrawDriver,
+    /// Take `amount` minor units, free the rest.
+    Capture {
+        /// Minor units, in the ride's currency.
+        amount: i64,
+    },
+    /// Free what was reserved.
+    Void,
+}
+
+impl Message {
+    /// Its name, for metrics and operators.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Authorise => "authorise",
+            Self::RequestDriver => "request_driver",
+            Self::WithdrawDriver => "withdraw_driver",
+            Self::Capture { .. } => "capture",
+            Self::Void => "void",
+        }
+    }
+}
+
+/// Names one message: the ride it speaks of and its number there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OutboxKey {
+    /// The ride.
+    pub ride_id: Id<Ride>,
+    /// Its place in the ride's order.
+    pub seq: i32,
+}
+
+impl fmt::Display for OutboxKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.ride_id, self.seq)
+    }
+}
+
+impl FromStr for OutboxKey {
+    type Err = crate::value::IdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (ride, seq) = text.split_once('-').ok_or(crate::value::IdError::Form)?;
+        let seq = seq.parse().map_err(|_| crate::value::IdError::Form)?;
+        Ok(Self { ride_id: ride.parse()?, seq })
+    }
+}
+
+/// A message that is not yet acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxEntry {
+    /// Its name.
+    pub key: OutboxKey,
+    /// What to tell.
+    pub message: Message,
+    /// How often it was tried in vain.
+    pub attempts: i32,
+    /// When any relay may take it; `None` for a dead letter.
+    pub due_at: Option<Millis>,
+    /// When it was given up.
+    pub dead_at: Option<Millis>,
+    /// What the partner said last.
+    pub last_error: Option<String>,
+}
+
+impl OutboxEntry {
+    /// Writes the messages that this version of a ride leaves, in order. This node has them for [`LEASE_MS`].
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn append(tx: &Tx, ride: &Ride, messages: &[Message], now: Millis) -> Result<(), StoreError> {
+        let mut rows = Vec::with_capacity(messages.len());
+        for (place, message) in (0..MESSAGES_A_VERSION).zip(messages) {
+            rows.push(row::ActiveModel {
+                shard: Set(ride.id.shard().number()),
+                ride_id: Set(ride.id.value()),
+                seq: Set(ride.version * MESSAGES_A_VERSION + place),
+                message: Set(serde_json::to_string(message).map_err(|e| corrupt(&e))?),
+                attempts: Set(0),
+                due_at: Set(Some(now.plus_ms(LEASE_MS).0)),
+                dead_at: Set(None),
+                last_error: Set(None),
+            });
+        }
+        if !rows.is_empty() {
+            row::Entity::insert_many(rows).exec_without_returning(&tx.inner).await?;
+            tx.announce(Committed::Message(ride.id));
+        }
+        Ok(())
+    }
+
+    /// The oldest message of a ride that is not dead: the only one that may be delivered.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn head(conn: impl Into<Conn<'_>>, ride_id: Id<Ride>) -> Result<Option<Self>, StoreError> {
+        let found = row::Entity::find()
+            .filter(row::Column::Shard.eq(ride_id.shard().number()))
+            .filter(row::Column::RideId.eq(ride_id.value()))
+            .filter(row::Column::DueAt.is_not_null())
+            .order_by_asc(row::Column::Seq)
+            .limit(1)
+            .one(&conn.into().0)
+            .await?;
+        found.map(Self::from_row).transpose()
+    }
+
+    /// Rides with a message that any relay may take; due work, so it names no shard.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn due_rides(shards: &Shards, now: Millis, limit: u64) -> Result<Vec<Id<Ride>>, StoreError> {
+        let ids: Vec<i64> = row::Entity::find()
+            .select_only()
+            .column(row::Column::RideId)
+            .filter(row::Column::DueAt.lte(now.0))
+            .order_by_asc(row::Column::DueAt)
+            .limit(limit)
+            .into_tuple()
+            .all(&shards.everywhere().0)
+            .await?;
+        let mut rides: Vec<Id<Ride>> = ids.into_iter().map(Id::raw).collect();
+        rides.sort_unstable();
+        rides.dedup();
+        Ok(rides)
+    }
+
+    /// How many messages wait, and how many are dead; due work, so it names no shard.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn depth(shards: &Shards) -> Result<(u64, u64), StoreError> {
+        let conn = shards.everywhere();
+        let waiting = row::Entity::find().filter(row::Column::DueAt.is_not_null()).count(&conn.0).await?;
+        let dead = row::Entity::find().filter(row::Column::DeadAt.is_not_null()).count(&conn.0).await?;
+        Ok((waiting, dead))
+    }
+
+    /// Takes a due message for [`LEASE_MS`]; `false` when somebody else was faster. Later messages of the ride are
+    /// put off with it, so that they do not look due.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn claim(&self, tx: &Tx, now: Millis) -> Result<bool, StoreError> {
+        let lease = Expr::value(Some(now.plus_ms(LEASE_MS).0));
+        let done = Self::update(self.key)
+            .col_expr(row::Column::DueAt, lease.clone())
+            .filter(row::Column::DueAt.eq(self.due_at.map(|d| d.0)))
+            .exec(&tx.inner)
+            .await?;
+        if done.rows_affected == 0 {
+            return Ok(false);
+        }
+        row::Entity::update_many()
+            .col_expr(row::Column::DueAt, lease)
+            .filter(row::Column::Shard.eq(self.key.ride_id.shard().number()))
+            .filter(row::Column::RideId.eq(self.key.ride_id.value()))
+            .filter(row::Column::Seq.gt(self.key.seq))
+            .filter(row::Column::DueAt.lte(now.0))
+            .exec(&tx.inner)
+            .await?;
+        Ok(true)
+    }
+
+    /// Removes an acknowledged message; `false` when it is gone already.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn acknowledge(tx: &Tx, key: OutboxKey) -> Result<bool, StoreError> {
+        let key = (key.ride_id.shard().number(), key.ride_id.value(), key.seq);
+        let done = row::Entity::delete_by_id(key).exec(&tx.inner).await?;
+        Ok(done.rows_affected == 1)
+    }
+
+    /// Puts a message that could not be delivered off to `due_at`, or gives it up (`None`).
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn put_off(
+        tx: &Tx,
+        key: OutboxKey,
+        due_at: Option<Millis>,
+        error: &str,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        let error: String = error.chars().take(500).collect();
+        let dead_at = due_at.is_none().then_some(now.0);
+        Self::update(key)
+            .col_expr(row::Column::Attempts, ExprTrait::add(Expr::col(row::Column::Attempts), 1))
+            .col_expr(row::Column::DueAt, Expr::value(due_at.map(|d| d.0)))
+            .col_expr(row::Column::DeadAt, Expr::value(dead_at))
+            .col_expr(row::Column::LastError, Expr::value(Some(error)))
+            .exec(&tx.inner)
+            .await?;
+        Ok(())
+    }
+
+    /// Dead letters, oldest first; due work, so it names no shard.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn list_dead(shards: &Shards, limit: u64) -> Result<Vec<Self>, StoreError> {
+        let found = row::Entity::find()
+            .filter(row::Column::DeadAt.is_not_null())
+            .order_by_asc(row::Column::DeadAt)
+            .limit(limit)
+            .all(&shards.everywhere().0)
+            .await?;
+        found.into_iter().map(Self::from_row).collect()
+    }
+
+    /// Gives a dead letter another life; `None` when there is no such dead letter.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn requeue(tx: &Tx, key: OutboxKey, now: Millis) -> Result<Option<Message>, StoreError> {
+        let primary_key = (key.ride_id.shard().number(), key.ride_id.value(), key.seq);
+        let found = row::Entity::find_by_id(primary_key).filter(row::Column::DeadAt.is_not_null());
+        let Some(found) = found.one(&tx.inner).await? else { return Ok(None) };
+        Self::update(key)
+            .col_expr(row::Column::Attempts, Expr::value(0))
+            .col_expr(row::Column::DueAt, Expr::value(Some(now.0)))
+            .col_expr(row::Column::DeadAt, Expr::value(None::<i64>))
+            .exec(&tx.inner)
+            .await?;
+        tx.announce(Committed::Message(key.ride_id));
+        Ok(Some(Self::from_row(found)?.message))
+    }
+
+    fn update(key: OutboxKey) -> sea_orm::UpdateMany<row::Entity> {
+        row::Entity::update_many()
+            .filter(row::Column::Shard.eq(key.ride_id.shard().number()))
+            .filter(row::Column::RideId.eq(key.ride_id.value()))
+            .filter(row::Column::Seq.eq(key.seq))
+    }
+
+    fn from_row(row: row::Model) -> Result<Self, StoreError> {
+        Ok(Self {
+            key: OutboxKey { ride_id: Id::raw(row.ride_id), seq: row.seq },
+            message: serde_json::from_str(&row.message).map_err(|e| corrupt(&e))?,
+            attempts: row.attempts,
+            due_at: row.due_at.map(Millis),
+            dead_at: row.dead_at.map(Millis),
+            last_error: row.last_error,
+        })
+    }
+}
+
+fn corrupt(detail: &dyn fmt::Display) -> StoreError {
+    StoreError::Corrupt { table: "outbox", column: "message", detail: detail.to_string() }
+}

@@ -1,0 +1,186 @@
+//! Table `passengers`: who signs in, in the shard of the phone's hash.
+
+use sea_orm::{ActiveValue::Set, QuerySelect, entity::prelude::*};
+
+use crate::{
+    store::{Conn, StoreError, Tx, error::violates_unique},
+    value::{Id, Millis, Phone, PhoneHash},
+};
+
+mod row {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "passengers")]
+    pub(super) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub shard: i16,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: i64,
+        pub phone_hmac: Option<Vec<u8>>,
+        pub phone: Option<String>,
+        pub name: Option<String>,
+        pub email: Option<String>,
+        pub locale: Option<String>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(super) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// A passenger who has not been deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passenger {
+    /// The id; its shard holds everything of this passenger.
+    pub id: Id<Self>,
+    /// The phone they sign in with.
+    pub phone: Phone,
+    /// What to call them.
+    pub name: Option<String>,
+    /// Where to write to.
+    pub email: Option<String>,
+    /// BCP 47 language tag.
+    pub locale: Option<String>,
+}
+
+/// A JSON merge patch of a profile: `None` leaves, `Some(None)` removes, `Some(Some(v))` sets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProfilePatch {
+    /// What to call them.
+    pub name: Option<Option<String>>,
+    /// Where to write to.
+    pub email: Option<Option<String>>,
+    /// BCP 47 language tag.
+    pub locale: Option<Option<String>>,
+}
+
+/// What [`Passenger::find_or_create`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignedUp {
+    /// The phone was known.
+    Known(Passenger),
+    /// The passenger is new.
+    New(Passenger),
+}
+
+impl Passenger {
+    /// The passenger with this phone, made if there is none. Racing first sign-ins make one passenger.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn find_or_create(tx: &Tx, phone: &Phone, hash: PhoneHash, now: Millis) -> Result<SignedUp, StoreError> {
+        if let Some(known) = Self::find_by_phone(tx, hash).await? {
+            return Ok(SignedUp::Known(known));
+        }
+        let shard = hash.shard();
+        let id = tx.draw(now, shard)?;
+        let insert = row::Entity::insert(row::ActiveModel {
+            shard: Set(shard.number()),
+            id: Set(id.value()),
+            phone_hmac: Set(Some(hash.0.to_vec())),
+            phone: Set(Some(phone.reveal().to_owned())),
+            ..Default::default()
+        });
+        match insert.exec_without_returning(&tx.inner).await {
+            Ok(_) => {
+                let new = Self { id, phone: phone.clone(), name: None, email: None, locale: None };
+                Ok(SignedUp::New(new))
+            }
+            Err(e) if violates_unique(&e, "passengers", &["shard", "id"]) => Err(tx.collision()),
+            // Only where several writers run at once: the other one made the passenger, the next run finds it.
+            Err(e) if violates_unique(&e, "passengers", &["shard", "phone_hmac"]) => Err(tx.collision()),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// The passenger, unless deleted.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn find(conn: impl Into<Conn<'_>>, id: Id<Self>) -> Result<Option<Self>, StoreError> {
+        let row = row::Entity::find_by_id((id.shard().number(), id.value())).one(&conn.into().0).await?;
+        row.map_or(Ok(None), Self::from_row)
+    }
+
+    /// The passenger who signs in with this phone.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn find_by_phone(conn: impl Into<Conn<'_>>, hash: PhoneHash) -> Result<Option<Self>, StoreError> {
+        let row = row::Entity::find()
+            .filter(row::Column::Shard.eq(hash.shard().number()))
+            .filter(row::Column::PhoneHmac.eq(hash.0.to_vec()))
+            .one(&conn.into().0)
+            .await?;
+        row.map_or(Ok(None), Self::from_row)
+    }
+
+    /// Whether this passenger exists and has not been deleted: the cheapest form of [`Passenger::find`].
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn is_active(conn: impl Into<Conn<'_>>, id: Id<Self>) -> Result<bool, StoreError> {
+        let found: Option<i64> = row::Entity::find_by_id((id.shard().number(), id.value()))
+            .filter(row::Column::PhoneHmac.is_not_null())
+            .select_only()
+            .column(row::Column::Id)
+            .into_tuple()
+            .one(&conn.into().0)
+            .await?;
+        Ok(found.is_some())
+    }
+
+    /// Applies a merge patch; `None` when there is no such passenger.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn patch(tx: &Tx, id: Id<Self>, patch: ProfilePatch) -> Result<Option<Self>, StoreError> {
+        let set = |value: Option<Option<String>>| value.map_or(sea_orm::ActiveValue::NotSet, Set);
+        let changes = row::ActiveModel {
+            name: set(patch.name),
+            email: set(patch.email),
+            locale: set(patch.locale),
+            ..Default::default()
+        };
+        if changes.is_changed() {
+            Self::update(id).set(changes).exec(&tx.inner).await?;
+        }
+        Self::find(tx, id).await
+    }
+
+    /// Removes everything that says who this was; the rides stay. `false` when there is no such passenger.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn anonymise(tx: &Tx, id: Id<Self>) -> Result<bool, StoreError> {
+        let nothing = row::ActiveModel {
+            phone_hmac: Set(None),
+            phone: Set(None),
+            name: Set(None),
+            email: Set(None),
+            locale: Set(None),
+            ..Default::default()
+        };
+        let done = Self::update(id).set(nothing).exec(&tx.inner).await?;
+        Ok(done.rows_affected == 1)
+    }
+
+    fn update(id: Id<Self>) -> sea_orm::UpdateMany<row::Entity> {
+        row::Entity::update_many()
+            .filter(row::Column::Shard.eq(id.shard().number()))
+            .filter(row::Column::Id.eq(id.value()))
+            .filter(row::Column::PhoneHmac.is_not_null())
+    }
+
+    fn from_row(row: row::Model) -> Result<Option<Self>, StoreError> {
+        let Some(phone) = row.phone else { return Ok(None) };
+        let phone = Phone::parse(&phone).map_err(|e| StoreError::Corrupt {
+            table: "passengers",
+            column: "phone",
+            detail: e.to_string(),
+        })?;
+        Ok(Some(Self { id: Id::raw(row.id), phone, name: row.name, email: row.email, locale: row.locale }))
+    }
+}

@@ -1,0 +1,71 @@
+//! Table `ratings`: what a passenger thought of a completed ride, once.
+
+use sea_orm::{ActiveValue::Set, entity::prelude::*};
+
+use crate::{
+    Ride,
+    store::{StoreError, Tx, error::violates_unique},
+    value::{Id, Millis},
+};
+
+mod row {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "ratings")]
+    pub(super) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub shard: i16,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub ride_id: i64,
+        pub stars: i16,
+        pub tags: String,
+        pub comment: Option<String>,
+        pub rated_at: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(super) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// A rating.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rating {
+    /// 1…5.
+    pub stars: u8,
+    /// Short labels the client offers.
+    pub tags: Vec<String>,
+    /// Free text.
+    pub comment: Option<String>,
+    /// When it was given.
+    pub rated_at: Millis,
+}
+
+impl Rating {
+    /// Stores the rating; `false` when the ride has one already.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn insert_once(&self, tx: &Tx, ride_id: Id<Ride>) -> Result<bool, StoreError> {
+        let tags = serde_json::to_string(&self.tags).map_err(|e| StoreError::Corrupt {
+            table: "ratings",
+            column: "tags",
+            detail: e.to_string(),
+        })?;
+        let insert = row::Entity::insert(row::ActiveModel {
+            shard: Set(ride_id.shard().number()),
+            ride_id: Set(ride_id.value()),
+            stars: Set(i16::from(self.stars)),
+            tags: Set(tags),
+            comment: Set(self.comment.clone()),
+            rated_at: Set(self.rated_at.0),
+        });
+        match insert.exec_without_returning(&tx.inner).await {
+            Ok(_) => Ok(true),
+            Err(e) if violates_unique(&e, "ratings", &["shard", "ride_id"]) => Ok(false),
+            Err(e) => Err(e.into()),
+        }
+    }
+}

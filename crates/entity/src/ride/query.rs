@@ -1,0 +1,292 @@
+//! Every statement about rides and their events.
+
+use sea_orm::{ActiveValue::Set, QueryOrder, QuerySelect, entity::prelude::*, sea_query::ExprTrait};
+
+use super::{
+    Change, Ride, RideStatus, Timeouts,
+    row::{self, corrupt},
+};
+use crate::{
+    Passenger, Quote,
+    payment::{Payment, PaymentStatus},
+    store::{Committed, Conn, Shards, StoreError, Tx, error::violates_unique},
+    value::{Id, Millis, Money, Point, Product},
+};
+
+/// A ride before it has an id.
+#[derive(Clone, Debug)]
+pub struct NewRide {
+    /// Who asks.
+    pub passenger_id: Id<Passenger>,
+    /// The offer.
+    pub quote_id: Id<Quote>,
+    /// What is requested.
+    pub product: Product,
+    /// What it costs.
+    pub fare: Money,
+    /// From.
+    pub pickup: Point,
+    /// To.
+    pub dropoff: Point,
+    /// Quoted seconds of the trip.
+    pub duration_s: u32,
+    /// Four digits that the passenger tells the driver.
+    pub pickup_code: String,
+}
+
+/// What [`Ride::open`] did.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Opened {
+    /// There is a new ride.
+    Opened(Box<Ride>),
+    /// The passenger has an active ride.
+    AlreadyActive(Id<Ride>),
+    /// A ride was requested with this quote before.
+    QuoteUsed,
+}
+
+impl Ride {
+    /// Opens a ride with its first event and its payment. The database holds "one active ride per passenger" and
+    /// "a quote is used once".
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn open(tx: &Tx, new: NewRide, timeouts: &Timeouts, now: Millis) -> Result<Opened, StoreError> {
+        let id: Id<Self> = tx.draw(now, new.passenger_id.shard())?;
+        let ride = Self {
+            id,
+            passenger_id: new.passenger_id,
+            quote_id: new.quote_id,
+            product: new.product,
+            status: RideStatus::Requested,
+            status_at: now,
+            version: 1,
+            payment_status: PaymentStatus::Pending,
+            fare: new.fare,
+            pickup: new.pickup,
+            dropoff: new.dropoff,
+            duration_s: new.duration_s,
+            pickup_code: new.pickup_code,
+            pickup_eta_s: None,
+            driver: None,
+            cancellation: None,
+        };
+        let insert = row::ride::Entity::insert(row::all(&ride, timeouts)?);
+        match insert.exec_without_returning(&tx.inner).await {
+            Ok(_) => {
+                ride.log(tx, &Change::Requested, now).await?;
+                Payment::open(tx, id).await?;
+                Ok(Opened::Opened(Box::new(ride)))
+            }
+            Err(e) if violates_unique(&e, "rides", &["shard", "id"]) => Err(tx.collision()),
+            Err(e) if violates_unique(&e, "rides", &["shard", "quote_id"]) => Ok(Opened::QuoteUsed),
+            Err(e) if violates_unique(&e, "rides", &["shard", "passenger_id"]) => {
+                match Self::find_active(tx, new.passenger_id).await? {
+                    Some(active) => Ok(Opened::AlreadyActive(active.id)),
+                    None => Err(StoreError::Conflict),
+                }
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Commits `next`, which followed from this version by `change`: compare-and-set on the version, then the log.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the ride is no longer at this version; [`StoreError`] when the database fails.
+    pub async fn advance(
+        &self,
+        tx: &Tx,
+        next: &Self,
+        change: &Change,
+        timeouts: &Timeouts,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        let done = row::ride::Entity::update_many()
+            .set(row::changing(next, timeouts)?)
+            .filter(row::ride::Column::Shard.eq(self.id.shard().number()))
+            .filter(row::ride::Column::Id.eq(self.id.value()))
+            .filter(row::ride::Column::Version.eq(self.version))
+            .exec(&tx.inner)
+            .await?;
+        if done.rows_affected == 0 {
+            return Err(StoreError::Conflict);
+        }
+        next.log(tx, change, now).await
+    }
+
+    async fn log(&self, tx: &Tx, change: &Change, now: Millis) -> Result<(), StoreError> {
+        row::event::Entity::insert(row::event::ActiveModel {
+            shard: Set(self.id.shard().number()),
+            ride_id: Set(self.id.value()),
+            seq: Set(self.version),
+            at: Set(now.0),
+            change: Set(serde_json::to_string(change).map_err(|e| corrupt("change", &e))?),
+        })
+        .exec_without_returning(&tx.inner)
+        .await?;
+        tx.announce(Committed::Changed { ride_id: self.id, status: self.status });
+        Ok(())
+    }
+
+    /// A ride, whoever it belongs to: for partners and operators.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn find(conn: impl Into<Conn<'_>>, id: Id<Self>) -> Result<Option<Self>, StoreError> {
+        let found = row::ride::Entity::find_by_id((id.shard().number(), id.value())).one(&conn.into().0).await?;
+        found.map(Self::try_from).transpose()
+    }
+
+    /// The passenger's ride; somebody else's does not exist.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn find_owned(
+        conn: impl Into<Conn<'_>>,
+        passenger_id: Id<Passenger>,
+        id: Id<Self>,
+    ) -> Result<Option<Self>, StoreError> {
+        let found = row::ride::Entity::find_by_id((passenger_id.shard().number(), id.value()))
+            .filter(row::ride::Column::PassengerId.eq(passenger_id.value()))
+            .one(&conn.into().0)
+            .await?;
+        found.map(Self::try_from).transpose()
+    }
+
+    /// The passenger's active ride.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn find_active(
+        conn: impl Into<Conn<'_>>,
+        passenger_id: Id<Passenger>,
+    ) -> Result<Option<Self>, StoreError> {
+        let found = row::ride::Entity::find()
+            .filter(row::ride::Column::Shard.eq(passenger_id.shard().number()))
+            .filter(row::ride::Column::PassengerId.eq(passenger_id.value()))
+            .filter(Expr::cust("status < 10"))
+            .one(&conn.into().0)
+            .await?;
+        found.map(Self::try_from).transpose()
+    }
+
+    /// Whether a ride was requested with this quote.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn exists_for_quote(conn: impl Into<Conn<'_>>, quote_id: Id<Quote>) -> Result<bool, StoreError> {
+        let found: Option<i64> = row::ride::Entity::find()
+            .select_only()
+            .column(row::ride::Column::Id)
+            .filter(row::ride::Column::Shard.eq(quote_id.shard().number()))
+            .filter(row::ride::Column::QuoteId.eq(quote_id.value()))
+            .into_tuple()
+            .one(&conn.into().0)
+            .await?;
+        Ok(found.is_some())
+    }
+
+    /// A page of the passenger's rides, newest first, before `before`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn page_owned(
+        conn: impl Into<Conn<'_>>,
+        passenger_id: Id<Passenger>,
+        before: Option<Id<Self>>,
+        limit: u64,
+    ) -> Result<Vec<Self>, StoreError> {
+        let mut query = row::ride::Entity::find()
+            .filter(row::ride::Column::Shard.eq(passenger_id.shard().number()))
+            .filter(row::ride::Column::PassengerId.eq(passenger_id.value()));
+        if let Some(before) = before {
+            query = query.filter(row::ride::Column::Id.lt(before.value()));
+        }
+        let found = query.order_by_desc(row::ride::Column::Id).limit(limit).all(&conn.into().0).await?;
+        found.into_iter().map(Self::try_from).collect()
+    }
+
+    /// Several rides of one database by id, in any order; names its shards: the one owner check per database.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn find_many(shards: &Shards, ids: &[Id<Self>]) -> Result<Vec<Self>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys = ids.iter().map(|id| (id.shard().number(), id.value()));
+        let found = row::ride::Entity::find()
+            .filter(ExprTrait::in_tuples(
+                Expr::tuple([Expr::col(row::ride::Column::Shard), Expr::col(row::ride::Column::Id)]),
+                keys,
+            ))
+            .all(&shards.everywhere().0)
+            .await?;
+        found.into_iter().map(Self::try_from).collect()
+    }
+
+    /// Every ride in an active state, by id, after `after`; due work, so it names no shard.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn list_open(shards: &Shards, after: Option<Id<Self>>, limit: u64) -> Result<Vec<Self>, StoreError> {
+        let found = row::ride::Entity::find()
+            .filter(row::ride::Column::DueAt.is_not_null())
+            .filter(row::ride::Column::Id.gt(after.map_or(-1, Id::value)))
+            .order_by_asc(row::ride::Column::Id)
+            .limit(limit)
+            .all(&shards.everywhere().0)
+            .await?;
+        found.into_iter().map(Self::try_from).collect()
+    }
+
+    /// Rides whose status has timed out, longest first; due work, so it names no shard.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn list_timed_out(shards: &Shards, now: Millis, limit: u64) -> Result<Vec<Id<Self>>, StoreError> {
+        let ids: Vec<i64> = row::ride::Entity::find()
+            .select_only()
+            .column(row::ride::Column::Id)
+            .filter(row::ride::Column::DueAt.lte(now.0))
+            .order_by_asc(row::ride::Column::DueAt)
+            .limit(limit)
+            .into_tuple()
+            .all(&shards.everywhere().0)
+            .await?;
+        Ok(ids.into_iter().map(Id::raw).collect())
+    }
+
+    /// The ride as of every version after `seq`, in order, from the log.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails or the log does not replay.
+    pub async fn versions_after(&self, conn: impl Into<Conn<'_>>, seq: i32) -> Result<Vec<Self>, StoreError> {
+        // Folding needs every event from the point where the fold starts: this ride, if it is the one at `seq`.
+        let start = if self.version == seq { self.clone() } else { self.as_requested() };
+        let events = row::event::Entity::find()
+            .filter(row::event::Column::Shard.eq(self.id.shard().number()))
+            .filter(row::event::Column::RideId.eq(self.id.value()))
+            .filter(row::event::Column::Seq.gt(start.version))
+            .order_by_asc(row::event::Column::Seq)
+            .all(&conn.into().0)
+            .await?;
+        let mut versions = Vec::with_capacity(events.len() + 1);
+        let mut ride = start;
+        if ride.version > seq {
+            versions.push(ride.clone());
+        }
+        for event in events {
+            let change: Change = serde_json::from_str(&event.change).map_err(|e| corrupt("change", &e))?;
+            ride = ride.after(&change, Millis(event.at)).map_err(|e| corrupt("change", &e))?;
+            if ride.version != event.seq {
+                return Err(corrupt("seq", &format!("event {} makes version {}", event.seq, ride.version)));
+            }
+            if ride.version > seq {
+                versions.push(ride.clone());
+            }
+        }
+        Ok(versions)
+    }
+}

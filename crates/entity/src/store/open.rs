@@ -1,0 +1,86 @@
+//! Opening the databases and bringing their schema up to date.
+
+use std::{path::Path, sync::Arc};
+
+use migrations::Migrator;
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, sqlx::sqlite};
+use sea_orm_migration::MigratorTrait;
+
+use super::{Config, Deps, Inner, Shards, StoreError, Synchronous};
+
+impl Config {
+    /// Opens the databases and applies the migrations they lack.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] when a file cannot be opened or is not a database.
+    pub async fn build(self, deps: Deps) -> Result<Shards, StoreError> {
+        let path = self.file()?;
+        let opened = |error: StoreError| StoreError::Open(format!("cannot open {}: {error}", path.display()));
+        let writer = self.connect(&path, 1).await.map_err(opened)?;
+        apply_missing(&writer).await.map_err(opened)?;
+        let readers = self.connect(&path, self.readers).await.map_err(opened)?;
+        Ok(Shards(Arc::new(Inner {
+            writer,
+            readers,
+            supervisor: deps.supervisor,
+            entropy: deps.entropy,
+            on_commit: deps.on_commit,
+        })))
+    }
+
+    /// Applies the migrations that are missing and names them, per database.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] when a file cannot be opened or is not a database.
+    pub async fn migrate(self) -> Result<Vec<String>, StoreError> {
+        let path = self.file()?;
+        let opened = |error: StoreError| StoreError::Open(format!("cannot migrate {}: {error}", path.display()));
+        let writer = self.connect(&path, 1).await.map_err(opened)?;
+        apply_missing(&writer).await.map_err(opened)
+    }
+
+    fn file(&self) -> Result<std::path::PathBuf, StoreError> {
+        let path =
+            self.sqlite_path().ok_or_else(|| StoreError::Open("store.shards names no SQLite file".to_owned()))?;
+        if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder)
+                .map_err(|e| StoreError::Open(format!("cannot create {}: {e}", folder.display())))?;
+        }
+        Ok(path.to_path_buf())
+    }
+
+    async fn connect(&self, path: &Path, connections: u32) -> Result<DatabaseConnection, StoreError> {
+        let synchronous = match self.synchronous {
+            Synchronous::Full => sqlite::SqliteSynchronous::Full,
+            Synchronous::Normal => sqlite::SqliteSynchronous::Normal,
+        };
+        let (file, busy) = (path.to_path_buf(), self.acquire_timeout());
+        let mut options = ConnectOptions::new("sqlite://replaced-below");
+        options
+            .max_connections(connections)
+            .min_connections(connections)
+            .acquire_timeout(self.acquire_timeout())
+            .sqlx_logging(false)
+            // The file is given as a path, not as a URL: any name works and no query string changes the settings.
+            .map_sqlx_sqlite_opts(move |sqlite| {
+                sqlite
+                    .filename(&file)
+                    .create_if_missing(true)
+                    .journal_mode(sqlite::SqliteJournalMode::Wal)
+                    .synchronous(synchronous)
+                    .foreign_keys(true)
+                    .busy_timeout(busy)
+            });
+        Ok(Database::connect(options).await?)
+    }
+}
+
+async fn apply_missing(writer: &DatabaseConnection) -> Result<Vec<String>, StoreError> {
+    let pending = Migrator::get_pending_migrations(writer).await?;
+    let names: Vec<String> = pending.iter().map(|step| step.name().to_owned()).collect();
+    if !names.is_empty() {
+        Migrator::up(writer, None).await?;
+        tracing::info!(steps = names.join(", "), "schema brought up to date");
+    }
+    Ok(names)
+}

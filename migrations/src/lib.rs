@@ -1,0 +1,18 @@
+//! The schema, one file a step, forward only. The same statements run on every engine.
+//!
+//! Rules of the schema (why: `docs/data.md`): `shard` leads every primary key, unique index and foreign key;
+//! foreign keys stay inside a shard; integers for time (epoch ms), money (minor units) and coordinates (E6).
+
+use sea_orm_migration::prelude::*;
+
+mod m0001_passenger_rides;
+
+/// Applies the steps in order and remembers which were applied.
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m0001_passenger_rides::Step)]
+    }
+}
