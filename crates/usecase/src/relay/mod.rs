@@ -1,0 +1,136 @@
+//! Tells partners what the outbox holds: at least once, in order for each ride, with backoff, and a dead-letter
+//! state that an operator sees.
+
+mod deliver;
+mod queue;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use entity::{OutboxEntry, Ride, Shards, value::Id};
+use futures_util::{StreamExt, stream::FuturesUnordered};
+pub use queue::{RelayInbox, RelayWaker, queue};
+use runtime::{Clock, Invalid, task::Shutdown};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    port::{Dispatch, Payments},
+    rides,
+};
+
+/// The `[relay]` section.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Rides that are delivered at the same time.
+    pub concurrency: usize,
+    /// How often the outbox is searched for what is due (retries, other nodes' leftovers), milliseconds.
+    pub sweep_ms: u32,
+    /// Tries before a message becomes a dead letter. Authorising and requesting a driver go on until the ride ends.
+    pub max_attempts: i32,
+    /// Wait after the first failure, doubled each time, milliseconds.
+    pub first_backoff_ms: u32,
+    /// Longest wait between two tries, milliseconds.
+    pub max_backoff_ms: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { concurrency: 64, sweep_ms: 500, max_attempts: 12, first_backoff_ms: 500, max_backoff_ms: 60_000 }
+    }
+}
+
+impl Config {
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    /// The first setting out of range.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        let range = |key, value: u64, min, max| match value {
+            v if (min..=max).contains(&v) => Ok(()),
+            _ => Err(Invalid::new(key, format!("{min} to {max}"))),
+        };
+        range("concurrency", self.concurrency as u64, 1, 1024)?;
+        range("sweep_ms", u64::from(self.sweep_ms), 50, 60_000)?;
+        range("max_attempts", u64::try_from(self.max_attempts).unwrap_or(0), 1, 1000)?;
+        range("first_backoff_ms", u64::from(self.first_backoff_ms), 1, 60_000)?;
+        range("max_backoff_ms", u64::from(self.max_backoff_ms), u64::from(self.first_backoff_ms), 3_600_000)
+    }
+}
+
+/// The relay.
+#[derive(Clone)]
+pub struct Relay {
+    /// Settings of the component.
+    pub config: Arc<Config>,
+    /// Deadlines of rides that a delivery moves on.
+    pub rides: Arc<rides::Config>,
+    /// Where the outbox is.
+    pub shards: Shards,
+    /// Moves money.
+    pub payments: Arc<dyn Payments>,
+    /// Finds drivers.
+    pub dispatch: Arc<dyn Dispatch>,
+    /// The relay is an edge: it reads the time itself.
+    pub clock: Clock,
+}
+
+/// A ride that is being delivered; `true` when it was woken again meanwhile.
+type Busy = HashMap<Id<Ride>, bool>;
+
+impl Relay {
+    /// Delivers until shutdown, then finishes what is under way.
+    ///
+    /// # Errors
+    /// None today; the type lets the supervisor restart it.
+    pub async fn run(&self, inbox: RelayInbox, shutdown: Shutdown) -> Result<(), entity::StoreError> {
+        let mut inbox = inbox.open().await;
+        let mut busy = Busy::new();
+        let mut under_way = FuturesUnordered::new();
+        let mut sweep = tokio::time::interval(Duration::from_millis(u64::from(self.config.sweep_ms)));
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let has_room = under_way.len() < self.config.concurrency;
+            let woken = tokio::select! {
+                biased;
+                Some(done) = under_way.next(), if !under_way.is_empty() => match busy.remove(&done) {
+                    Some(true) => vec![done],
+                    _ => vec![],
+                },
+                () = shutdown.wait() => break,
+                Some(ride) = inbox.recv(), if has_room => vec![ride],
+                _ = sweep.tick(), if has_room => self.due().await,
+            };
+            for ride in woken {
+                if let Some(again) = busy.get_mut(&ride) {
+                    *again = true;
+                } else {
+                    busy.insert(ride, false);
+                    under_way.push(async move {
+                        self.deliver_ride(ride).await;
+                        ride
+                    });
+                }
+            }
+        }
+        while under_way.next().await.is_some() {}
+        Ok(())
+    }
+
+    /// Rides with a due message; an error is logged and tried again at the next sweep.
+    async fn due(&self) -> Vec<Id<Ride>> {
+        let limit = self.config.concurrency as u64 * 4;
+        OutboxEntry::due_rides(&self.shards, self.clock.now(), limit).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the outbox could not be searched");
+            vec![]
+        })
+    }
+
+    /// Wait before try number `attempts + 1`: doubled each time, the upper half of it drawn from the ride's id so
+    /// that rides that failed together do not come back together.
+    fn backoff_ms(&self, attempts: i32, ride: Id<Ride>) -> i64 {
+        let doubled = i64::from(self.config.first_backoff_ms).saturating_mul(1 << attempts.clamp(0, 20));
+        let full = doubled.min(i64::from(self.config.max_backoff_ms));
+        let half = full / 2;
+        half + (ride.value() >> 10).rem_euclid(half.max(1))
+    }
+}

@@ -1,0 +1,81 @@
+//! The system moves on rides whose status has lasted too long. The deadlines are in the database: any node may run
+//! this, and a restart forgets none.
+
+use std::sync::Arc;
+
+use entity::{
+    Actor, Change, Ride, RideStatus, Shards, StoreError,
+    ride::states::timeout_of,
+    value::{Id, Millis},
+};
+
+use super::{ChangeError, Config, commit};
+
+/// How many rides one run looks at.
+const BATCH: u64 = 200;
+
+/// The use case.
+#[derive(Clone)]
+pub struct TimeOutRides {
+    /// Settings of the component.
+    pub config: Arc<Config>,
+    /// Where rides are kept.
+    pub shards: Shards,
+}
+
+impl TimeOutRides {
+    /// Moves the rides that timed out by `now` and says how many there were; call again at once if it was a full
+    /// batch of [`BATCH`].
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn run(&self, now: Millis) -> Result<usize, StoreError> {
+        let late = Ride::list_timed_out(&self.shards, now, BATCH).await?;
+        for ride_id in &late {
+            self.move_on(*ride_id, now).await?;
+        }
+        Ok(late.len())
+    }
+
+    async fn move_on(&self, ride_id: Id<Ride>, now: Millis) -> Result<(), StoreError> {
+        let timeouts = self.config.timeouts();
+        let moved = self.shards.write(ride_id.shard(), move |tx| {
+            Box::pin(async move {
+                let Some(ride) = Ride::find(tx, ride_id).await? else { return Ok(None) };
+                // It may have moved since it was listed.
+                if ride.due_at(&timeouts).is_none_or(|due| due > now) {
+                    return Ok(None);
+                }
+                let Some(change) = timeout_of(ride.status).and_then(|to| change_to(to, ride.status)) else {
+                    return Ok(None);
+                };
+                commit(tx, &ride, &change, &timeouts, now).await.map(Some)
+            })
+        });
+        match moved.await {
+            Ok(Some(ride)) => {
+                tracing::info!(%ride_id, status = ride.status.name(), "ride timed out");
+                Ok(())
+            }
+            Ok(None) => Ok(()),
+            Err(ChangeError::Store(error)) => Err(error),
+            Err(ChangeError::Illegal(illegal)) => {
+                tracing::error!(%ride_id, %illegal, "a time-out is not in the transition table");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The change that a time-out makes.
+fn change_to(to: RideStatus, from: RideStatus) -> Option<Change> {
+    match to {
+        RideStatus::Expired => Some(Change::Expired),
+        RideStatus::Requested => Some(Change::Released { by: Actor::System }),
+        RideStatus::Cancelled => {
+            let reason = if from == RideStatus::Arrived { "no-show" } else { "timed-out" };
+            Some(Change::Cancelled { by: Actor::System, reason: reason.to_owned(), fee: 0 })
+        }
+        RideStatus::Accepted | RideStatus::Arrived | RideStatus::InProgress | RideStatus::Completed => None,
+    }
+}
