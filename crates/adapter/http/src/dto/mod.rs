@@ -1,0 +1,9 @@
+//! The JSON of the contract. Requests are checked here once; views are made from entities.
+
+pub mod auth;
+pub mod internal;
+pub mod quote;
+pub mod ride;
+mod shared;
+
+pub use shared::{DriverView, MoneyView, PointBody, VehicleView, date, rfc3339};

@@ -1,0 +1,111 @@
+//! The place of admission control: the address first, then the token, then the passenger. A refusal touches no
+//! database and reads no body.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use actix_web::{
+    Error, HttpMessage,
+    body::BoxBody,
+    dev::{ServiceRequest, ServiceResponse},
+    http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
+    middleware::Next,
+    web,
+};
+use runtime::Entropy;
+use traffic::{Decision, Quota};
+use usecase::auth::access;
+
+use super::address::client_address;
+use crate::{
+    Api, Config,
+    extract::Auth,
+    problem::{Code, Problem},
+};
+
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// Lets a request in, or answers 429.
+///
+/// # Errors
+/// What the handler's service answers as an error.
+pub async fn admit(request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse<BoxBody>, Error> {
+    let (Some(api), Some(config)) =
+        (request.app_data::<web::Data<Api>>().cloned(), request.app_data::<web::Data<Config>>().cloned())
+    else {
+        return Err(Problem::internal(&"the application has no state").into());
+    };
+    // A connection without a peer address cannot be told from any other such one: they share one budget.
+    let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    let address = client_address(peer, request.headers(), &config.trusted_proxies);
+    let mut spoken = vec![];
+    if let Err(refused) = judge(api.admission.check_address(address), &mut spoken) {
+        return Ok(refuse(request, refused, &api.entropy, &spoken));
+    }
+    let auth = authenticate(request.headers(), &api);
+    if let Auth::Verified(access) = &auth {
+        let decision = api.admission.check_passenger(access.passenger_id.value());
+        if let Err(refused) = judge(decision, &mut spoken) {
+            return Ok(refuse(request, refused, &api.entropy, &spoken));
+        }
+    }
+    request.extensions_mut().insert(auth);
+    let mut response = next.call(request).await?;
+    describe(response.headers_mut(), &spoken);
+    Ok(response)
+}
+
+struct Refused {
+    policy: &'static str,
+    retry_after_s: u32,
+}
+
+fn judge(decision: Decision, spoken: &mut Vec<Quota>) -> Result<(), Refused> {
+    spoken.push(decision.quota());
+    match decision {
+        Decision::Admitted(_) => Ok(()),
+        Decision::Refused { policy, retry_after, .. } => {
+            let seconds = retry_after.as_secs_f64().ceil().clamp(1.0, 86_400.0);
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+            Err(Refused { policy, retry_after_s: seconds as u32 })
+        }
+    }
+}
+
+fn refuse(request: ServiceRequest, refused: Refused, entropy: &Entropy, spoken: &[Quota]) -> ServiceResponse<BoxBody> {
+    // Up to a quarter more, at least a second: clients that obey must not all come back at once.
+    let jitter = entropy.below(refused.retry_after_s / 4 + 2);
+    let problem = Problem::new(Code::QuotaExceeded, format!("The budget `{}` is spent for now.", refused.policy))
+        .with("violated-policies", [refused.policy])
+        .retry_after(refused.retry_after_s.saturating_add(jitter));
+    let mut response = request.error_response(problem);
+    describe(response.headers_mut(), spoken);
+    response
+}
+
+/// `RateLimit-Policy` and `RateLimit` (IETF draft httpapi-ratelimit-headers), one item a policy that spoke.
+fn describe(headers: &mut HeaderMap, spoken: &[Quota]) {
+    let policies = spoken.iter().map(|q| format!("\"{}\";q={};w={}", q.policy, q.quota, q.window_s));
+    let limits = spoken.iter().map(|q| format!("\"{}\";r={};t={}", q.policy, q.remaining, q.reset_s));
+    for (name, items) in [(POLICY, policies.collect::<Vec<_>>()), (LIMIT, limits.collect())] {
+        if let Ok(value) = HeaderValue::from_str(&items.join(", ")) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+fn authenticate(headers: &HeaderMap, api: &Api) -> Auth {
+    let Some(header) = headers.get(AUTHORIZATION) else { return Auth::Missing };
+    let token = header.to_str().ok().and_then(bearer);
+    match token.map(|token| access::verify(&api.keys, token, api.clock.now())) {
+        Some(Ok(access)) => Auth::Verified(access),
+        Some(Err(denied)) => Auth::Denied(denied),
+        None => Auth::Denied(access::Denied::Invalid),
+    }
+}
+
+/// The token of `Bearer TOKEN`; the scheme in any case (RFC 9110).
+pub(crate) fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}

@@ -1,0 +1,169 @@
+//! Around every request: its id, its log line and metrics, panics, and problems written out in full.
+
+pub mod address;
+pub mod admission;
+mod metrics;
+
+use actix_web::{
+    Error, HttpMessage, HttpResponse, ResponseError,
+    body::BoxBody,
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        StatusCode,
+        header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+    },
+    middleware::Next,
+    web,
+};
+pub use metrics::Metrics;
+use runtime::{Stopwatch, task::catch_panic};
+use tracing::Instrument;
+
+use crate::{
+    Api, Config,
+    problem::{Code, Problem},
+};
+
+/// The id that ties an answer, its log lines and the caller's own log together.
+#[derive(Clone)]
+pub struct RequestId(pub String);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The outermost step of both listeners.
+///
+/// # Errors
+/// Only what is already a full answer.
+pub async fn around(request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse<BoxBody>, Error> {
+    let stopwatch = Stopwatch::start();
+    let (Some(api), Some(config)) =
+        (request.app_data::<web::Data<Api>>().cloned(), request.app_data::<web::Data<Config>>().cloned())
+    else {
+        return Err(Problem::internal(&"the application has no state").into());
+    };
+    let id = request_id(request.headers(), &api);
+    let method = request.method().clone();
+    let path = request.path().to_owned();
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let span = tracing::info_span!("request", id, trace = trace_id(request.headers()));
+    let outcome = catch_panic(next.call(request).instrument(span.clone())).await;
+    let _in_span = span.enter();
+    let (route, answer) = match outcome {
+        Ok(Ok(response)) => {
+            let route = response.request().match_pattern().unwrap_or_else(|| "unmatched".to_owned());
+            (route, Ok(written_out(response, &path, &id)))
+        }
+        Ok(Err(error)) => {
+            let problem = error.as_error::<Problem>().cloned().unwrap_or_else(|| Problem::internal(&error));
+            ("unmatched".to_owned(), Err(Answered { problem, path, id: id.clone() }))
+        }
+        // There is no request left to answer: the framework answers with this error, which is a full problem.
+        Err(panic) => {
+            let problem = Problem::internal(&format!("a handler panicked: {panic}"));
+            ("panicked".to_owned(), Err(Answered { problem, path, id: id.clone() }))
+        }
+    };
+    let status = match &answer {
+        Ok(response) => response.status(),
+        Err(answered) => answered.status_code(),
+    };
+    let elapsed = stopwatch.elapsed();
+    api.metrics.observe(&route, &method, status, elapsed);
+    if config.access_log {
+        // The route, never the path: a path may hold a phone.
+        let ms = elapsed.as_secs_f64() * 1000.0;
+        tracing::info!(target: "access", %method, route, status = status.as_u16(), ms, "answered");
+    }
+    match answer {
+        Ok(mut response) => {
+            finish(response.headers_mut(), &id);
+            Ok(response)
+        }
+        Err(answered) => Err(answered.into()),
+    }
+}
+
+/// A problem with its request: what is left when there is no response to change.
+#[derive(Debug)]
+struct Answered {
+    problem: Problem,
+    path: String,
+    id: String,
+}
+
+impl std::fmt::Display for Answered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.problem.fmt(f)
+    }
+}
+
+impl ResponseError for Answered {
+    fn status_code(&self) -> StatusCode {
+        self.problem.status_code()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = self.problem.response(&self.path, &self.id);
+        finish(response.headers_mut(), &self.id);
+        response
+    }
+}
+
+/// Replaces an error by its problem in full; the headers it had stay.
+fn written_out(response: ServiceResponse<BoxBody>, path: &str, id: &str) -> ServiceResponse<BoxBody> {
+    let problem = match response.response().error() {
+        Some(error) => error.as_error::<Problem>().cloned(),
+        None => None,
+    };
+    let status = response.status();
+    let problem = match problem {
+        Some(problem) => problem,
+        None if status.is_client_error() || status.is_server_error() => foreign(&response),
+        None => return response,
+    };
+    let mut full = problem.response(path, id);
+    let kept = response.headers().iter().filter(|(name, _)| !full.headers().contains_key(*name));
+    let kept: Vec<_> = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
+    for (name, value) in kept {
+        full.headers_mut().append(name, value);
+    }
+    response.into_response(full)
+}
+
+/// An error that the framework answered itself.
+fn foreign(response: &ServiceResponse<BoxBody>) -> Problem {
+    match response.status() {
+        StatusCode::NOT_FOUND => Problem::not_found(),
+        StatusCode::METHOD_NOT_ALLOWED => Problem::new(Code::MethodNotAllowed, "See the Allow header."),
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Code::BodyTooLarge, "The body is too large."),
+        status if status.is_client_error() => Problem::new(Code::Malformed, "The request cannot be read."),
+        status => Problem::internal(&format!("the framework answered {status}")),
+    }
+}
+
+fn finish(headers: &mut HeaderMap, id: &str) {
+    if let Ok(value) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}
+
+/// The caller's id if it is short and plain, else a new one.
+fn request_id(headers: &HeaderMap, api: &Api) -> String {
+    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    let plain = |id: &&str| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+    given.filter(plain).map_or_else(|| hex(&api.entropy.bytes::<16>()), str::to_owned)
+}
+
+/// The trace that the caller's `traceparent` (W3C Trace Context) belongs to.
+fn trace_id(headers: &HeaderMap) -> Option<&str> {
+    let trace = headers.get("traceparent")?.to_str().ok()?.split('-').nth(1)?;
+    (trace.len() == 32 && trace.bytes().all(|b| b.is_ascii_hexdigit())).then_some(trace)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

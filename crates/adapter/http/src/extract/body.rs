@@ -1,0 +1,170 @@
+//! JSON bodies: bounded in size and time, and told by field what is wrong.
+
+use std::{fmt, marker::PhantomData, time::Duration};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
+use bytes::BytesMut;
+use futures_util::{StreamExt, future::LocalBoxFuture};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer},
+};
+use serde_json::error::Category;
+
+use crate::{
+    Config,
+    problem::{Code, Problem},
+};
+
+/// How long a client may take to send a body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A request body.
+pub struct JsonBody<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let checked = check_head(request);
+        let payload = payload.take();
+        Box::pin(async move {
+            let limit = checked?;
+            let read = tokio::time::timeout(BODY_TIMEOUT, read(payload, limit)).await;
+            let body = read.unwrap_or_else(|_| Err(Problem::new(Code::Malformed, "The body did not come in time.")))?;
+            parse(&body).map(Self)
+        })
+    }
+}
+
+/// Content type and announced length, before anything is read; gives the limit.
+fn check_head(request: &HttpRequest) -> Result<usize, Problem> {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let kind = kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    if kind != "application/json" && kind != "application/merge-patch+json" {
+        return Err(Problem::new(Code::UnsupportedMediaType, "Send application/json."));
+    }
+    let limit = request.app_data::<web::Data<Config>>().map_or(65_536, |config| config.body_limit);
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
+    if announced.and_then(|v| v.parse::<u64>().ok()).is_some_and(|length| length > limit as u64) {
+        return Err(too_large(limit));
+    }
+    Ok(limit)
+}
+
+async fn read(mut payload: Payload, limit: usize) -> Result<BytesMut, Problem> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| Problem::new(Code::Malformed, "The body is cut short."))?;
+        if body.len() + chunk.len() > limit {
+            return Err(too_large(limit));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn too_large(limit: usize) -> Problem {
+    Problem::new(Code::BodyTooLarge, format!("At most {limit} bytes.")).with("limit", limit)
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let not_json = || Problem::new(Code::Malformed, "The body is not JSON.");
+    // Derived structs would also take an array of their fields in order: only an object is what we document.
+    if body.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(match serde_json::from_slice::<IgnoredAny>(body) {
+            Ok(_) => Problem::invalid_field("body", "a JSON object"),
+            Err(_) => not_json(),
+        });
+    }
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| match error.inner().classify() {
+        Category::Data => field_problem(&error.path().to_string(), &error.inner().to_string()),
+        Category::Syntax | Category::Eof | Category::Io => not_json(),
+    })?;
+    json.end().map_err(|_| not_json())?;
+    Ok(value)
+}
+
+/// Which field, and what it may be, from what the JSON library says.
+fn field_problem(path: &str, message: &str) -> Problem {
+    let message = message.split(" at line ").next().unwrap_or(message);
+    let parent = if path == "." { "" } else { path };
+    let quoted = || message.split('`').nth(1).unwrap_or("");
+    let child = |name: &str| match parent {
+        "" => name.to_owned(),
+        // For an unknown or missing field the path may end in the field itself.
+        _ if parent == name || parent.ends_with(&format!(".{name}")) => parent.to_owned(),
+        _ => format!("{parent}.{name}"),
+    };
+    if message.starts_with("missing field") {
+        return Problem::invalid_field(&child(quoted()), "required");
+    }
+    if message.starts_with("duplicate field") {
+        return Problem::invalid_field(&child(quoted()), "once");
+    }
+    if message.starts_with("unknown field") {
+        let known = message.split_once("expected ").map_or("nothing", |(_, known)| known);
+        let known = known.trim_start_matches("one of ").replace('`', "");
+        return Problem::invalid_field(&child(quoted()), format!("no such field; known: {known}"));
+    }
+    let expected = message.split_once("expected ").map_or(message, |(_, expected)| expected);
+    Problem::invalid_field(if parent.is_empty() { "body" } else { parent }, expected.replace('`', ""))
+}
+
+/// For `#[serde(deserialize_with = "object")]`: a nested struct from an object only, never from an array.
+///
+/// # Errors
+/// Not an object, or what `T` says.
+pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    struct Object<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+    deserializer.deserialize_map(Object(PhantomData))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dto::quote::QuoteBody;
+
+    fn refused(body: &str) -> (String, String) {
+        let problem = parse::<QuoteBody>(body.as_bytes()).err().expect("refused");
+        let answer = problem.response("", "");
+        let body = actix_web::body::MessageBody::try_into_bytes(answer.into_body()).ok().unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        (body["code"].as_str().unwrap().to_owned(), body["field"].as_str().unwrap_or("").to_owned())
+    }
+
+    #[test]
+    fn every_kind_of_bad_body_names_its_field() {
+        let point = r#"{"lat":1,"lng":2}"#;
+        for (body, code, field) in [
+            ("", "malformed", ""),
+            ("nonsense", "malformed", ""),
+            (r#"{"pickup":"#, "malformed", ""),
+            ("[]", "invalid-field", "body"),
+            ("null", "invalid-field", "body"),
+            ("{}", "invalid-field", "pickup"),
+            (&format!(r#"{{"pickup":{point}}}"#), "invalid-field", "dropoff"),
+            (&format!(r#"{{"pickup":{point},"dropoff":{{"lat":1}}}}"#), "invalid-field", "dropoff.lng"),
+            (&format!(r#"{{"pickup":{point},"dropoff":[1,2]}}"#), "invalid-field", "dropoff"),
+            (&format!(r#"{{"pickup":{point},"dropoff":{{"lat":"x","lng":1}}}}"#), "invalid-field", "dropoff.lat"),
+            (&format!(r#"{{"pickup":{point},"dropoff":{point},"x":1}}"#), "invalid-field", "x"),
+            (&format!(r#"{{"pickup":{point},"pickup":{point}}}"#), "invalid-field", "pickup"),
+            (&format!(r#"{{"pickup":{point},"dropoff":{point}}} trailing"#), "malformed", ""),
+        ] {
+            assert_eq!(refused(body), (code.to_owned(), field.to_owned()), "{body}");
+        }
+    }
+}

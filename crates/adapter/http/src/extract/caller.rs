@@ -1,0 +1,57 @@
+//! Who calls.
+
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, web};
+use entity::{Passenger, Session, value::Id};
+use futures_util::future::LocalBoxFuture;
+use usecase::auth::access::{Access, Denied};
+
+use crate::{
+    Api,
+    problem::{Code, Problem},
+};
+
+/// What the admission step found in `Authorization`: nobody else reads the header.
+#[derive(Clone, Debug)]
+pub enum Auth {
+    /// No bearer token.
+    Missing,
+    /// A good token.
+    Verified(Access),
+    /// A bad one.
+    Denied(Denied),
+}
+
+/// A signed-in passenger who has not been deleted.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Who.
+    pub passenger_id: Id<Passenger>,
+    /// Which session.
+    pub session_id: Id<Session>,
+    /// When the access token ends.
+    pub token_ends: entity::value::Millis,
+}
+
+impl FromRequest for Caller {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let auth = request.extensions().get::<Auth>().cloned().unwrap_or(Auth::Missing);
+        let api = request.app_data::<web::Data<Api>>().cloned();
+        Box::pin(async move {
+            let access = match auth {
+                Auth::Missing => return Err(Problem::new(Code::TokenMissing, "Send Authorization: Bearer.")),
+                Auth::Denied(denied) => return Err(denied.into()),
+                Auth::Verified(access) => access,
+            };
+            let api = api.ok_or_else(|| Problem::internal(&"the application has no state"))?;
+            // A token outlives its passenger: whoever was deleted is nobody at once, on every node.
+            let shard = api.shards.read(access.passenger_id.shard());
+            if !Passenger::is_active(shard, access.passenger_id).await? {
+                return Err(Denied::Invalid.into());
+            }
+            Ok(Self { passenger_id: access.passenger_id, session_id: access.session_id, token_ends: access.expires_at })
+        })
+    }
+}

@@ -1,0 +1,48 @@
+//! What operators do by hand.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use entity::{OutboxEntry, OutboxKey, Passenger};
+
+use crate::{
+    Api,
+    dto::{
+        auth::{ProfileView, phone},
+        internal::{DeadLetterView, DeadLettersView, FindBody},
+    },
+    extract::{JsonBody, PathId, Query},
+    problem::Problem,
+    routes,
+};
+
+pub(super) async fn find_passenger(api: web::Data<Api>, body: JsonBody<FindBody>) -> Result<HttpResponse, Problem> {
+    let hash = api.keys.phone_hash(&phone(&body.0.phone)?);
+    let found = Passenger::find_by_phone(api.shards.read(hash.shard()), hash).await?;
+    Ok(HttpResponse::Ok().json(ProfileView::from(found.ok_or_else(Problem::not_found)?)))
+}
+
+pub(super) async fn revoke_sessions(api: web::Data<Api>, id: PathId<Passenger>) -> Result<HttpResponse, Problem> {
+    let revoked = api.sign_out.everywhere(id.0).await?;
+    tracing::info!(passenger = %id.0, revoked, "an operator revoked all sessions");
+    Ok(HttpResponse::NoContent().finish())
+}
+
+pub(super) async fn dead_letters(api: web::Data<Api>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let dead = OutboxEntry::list_dead(&api.shards, Query::of(&request)?.limit()?).await?;
+    let entries = dead.iter().map(DeadLetterView::from).collect();
+    Ok(HttpResponse::Ok().json(DeadLettersView { entries }))
+}
+
+pub(super) async fn requeue(api: web::Data<Api>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let key: OutboxKey = id.parse().map_err(|_| Problem::not_found())?;
+    let now = api.clock.now();
+    let requeued =
+        api.shards.write(key.ride_id.shard(), move |tx| Box::pin(OutboxEntry::requeue(tx, key, now))).await?;
+    let message = requeued.ok_or_else(Problem::not_found)?;
+    tracing::info!(%key, message = message.kind(), "an operator requeued a dead letter");
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Every public route with its class and priority.
+pub(super) async fn routes() -> HttpResponse {
+    HttpResponse::Ok().json(serde_json::json!({ "routes": routes::TABLE }))
+}

@@ -1,0 +1,115 @@
+//! The only place where errors become HTTP (RFC 9457). Every `match` is exhaustive: a new error does not compile
+//! until somebody decides what the client sees. Internal text goes to the log only.
+
+mod code;
+mod from;
+
+use std::fmt;
+
+use actix_web::{HttpResponse, ResponseError, http::StatusCode};
+pub use code::Code;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+/// What a client is told instead of what it asked for.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// What kind.
+    pub code: Code,
+    detail: String,
+    fields: Map<String, Value>,
+    retry_after_s: Option<u32>,
+}
+
+impl Problem {
+    /// A problem with a sentence for the client's developer.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), fields: Map::new(), retry_after_s: None }
+    }
+
+    /// Adds a field of the case.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Serialize) -> Self {
+        self.fields.insert(name.to_owned(), json!(value));
+        self
+    }
+
+    /// Tells when to try again, in seconds.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_s = Some(seconds.max(1));
+        self
+    }
+
+    /// A field that cannot be taken, and what can.
+    pub fn invalid_field(field: &str, allowed: impl Into<String>) -> Self {
+        let allowed = allowed.into();
+        Self::new(Code::InvalidField, format!("`{field}` is not acceptable; allowed: {allowed}"))
+            .with("field", field)
+            .with("allowed", allowed)
+    }
+
+    /// Something of ours broke: the text is logged, the client gets the request id.
+    pub fn internal(error: &dyn fmt::Display) -> Self {
+        tracing::error!(%error, "internal error");
+        Self::new(Code::Internal, "Something went wrong on our side.")
+    }
+
+    /// Something we need did not answer in time.
+    pub fn unavailable(error: &dyn fmt::Display) -> Self {
+        tracing::warn!(%error, "unavailable");
+        Self::new(Code::Unavailable, "A service that this call needs does not answer; try again.").retry_after(1)
+    }
+
+    /// No such thing, or somebody else's, which is the same.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::new(Code::NotFound, "There is nothing here.")
+    }
+
+    /// The answer, telling which call it belongs to.
+    #[must_use]
+    pub fn response(&self, instance: &str, request_id: &str) -> HttpResponse {
+        let mut body = json!({
+            "type": self.code.type_uri(),
+            "title": self.code.title(),
+            "status": self.code.status().as_u16(),
+            "detail": self.detail,
+            "instance": instance,
+            "code": self.code.name(),
+            "retryable": self.code.is_retryable(),
+        });
+        if let Some(members) = body.as_object_mut() {
+            members.extend(self.fields.clone());
+            if self.code == Code::Internal {
+                members.insert("request_id".to_owned(), json!(request_id));
+            }
+        }
+        let mut response = HttpResponse::build(self.code.status());
+        if let Some(seconds) = self.retry_after_s {
+            response.insert_header(("Retry-After", seconds.to_string()));
+        }
+        if self.code.status() == StatusCode::UNAUTHORIZED {
+            // RFC 6750, section 3.
+            response.insert_header(("WWW-Authenticate", "Bearer"));
+        }
+        response.content_type("application/problem+json").body(body.to_string())
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.name(), self.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.code.status()
+    }
+
+    /// Without its instance: [`crate::edge`] finds the problem in the response and writes it out in full.
+    fn error_response(&self) -> HttpResponse {
+        self.response("", "")
+    }
+}

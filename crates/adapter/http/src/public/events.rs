@@ -1,0 +1,148 @@
+//! `GET /v1/rides/{id}/events`: server-sent events (WHATWG HTML, "Server-sent events").
+
+use std::time::Duration;
+
+use actix_web::{Error, HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use entity::{Ride, value::Millis};
+use prometheus::IntGauge;
+use runtime::{Clock, task::Shutdown};
+use tokio::time::Interval;
+use usecase::rides::follow_ride::{self, Feed, Next};
+
+use crate::{
+    Api,
+    dto::ride::{LocationView, RideView},
+    extract::{Caller, PathId, last_event_id},
+    openapi::Problems,
+    problem::Problem,
+};
+
+/// A comment at least this often keeps proxies from closing the stream, and finds clients that left.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// What clients are told to wait before they reconnect, milliseconds, plus up to as much again.
+const RETRY_MS: u32 = 1_000;
+
+/// Follows a ride: every version in order, and the driver's position. Ends after the terminal version.
+#[utoipa::path(get, path = "/v1/rides/{id}/events", tag = "rides", security(("bearer" = [])),
+    params(("id" = String, Path, description = "The ride"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The version that the client saw last")),
+    responses((status = 200, description = "`event: ride` with the ride, `event: location` with a position",
+            body = String, content_type = "text/event-stream"),
+        (status = 204, description = "The ride is over and everything was seen"), Problems))]
+pub(crate) async fn follow(
+    api: web::Data<Api>,
+    caller: Caller,
+    id: PathId<Ride>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let seen = last_event_id(&request)?;
+    let feed = match api.follow_ride.run(caller.passenger_id, id.0, seen).await {
+        Ok(feed) => feed,
+        Err(follow_ride::Error::SeenToTheEnd) => return Ok(HttpResponse::NoContent().finish()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut heartbeat = tokio::time::interval_at(tokio::time::Instant::now() + HEARTBEAT, HEARTBEAT);
+    heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let now = api.clock.now();
+    let token_life = u64::try_from(caller.token_ends.since_ms(now)).unwrap_or(0);
+    let retry = RETRY_MS + api.entropy.below(RETRY_MS);
+    let stream = Stream {
+        api: api.clone(),
+        clock: api.clock.clone(),
+        feed,
+        heartbeat,
+        token_end: Box::pin(tokio::time::sleep(Duration::from_millis(token_life))),
+        shutdown: api.supervisor.shutdown_signal(),
+        greeting: Some(format!("retry: {retry}\n\n")),
+        told_stale: None,
+        _open: Open::new(&api.metrics.streams),
+    };
+    let body = futures_util::stream::unfold(stream, |mut stream| async move {
+        stream.next().await.map(|text| (Ok::<_, Error>(Bytes::from(text)), stream))
+    });
+    Ok(HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .insert_header(("Cache-Control", "no-store"))
+        .insert_header(("X-Accel-Buffering", "no"))
+        .streaming(Box::pin(body)))
+}
+
+/// One open stream: no task, no connection to the database while it waits.
+struct Stream {
+    api: web::Data<Api>,
+    clock: Clock,
+    feed: Feed,
+    heartbeat: Interval,
+    token_end: std::pin::Pin<Box<tokio::time::Sleep>>,
+    shutdown: Shutdown,
+    greeting: Option<String>,
+    told_stale: Option<Millis>,
+    _open: Open,
+}
+
+impl Stream {
+    /// The next piece of the stream; `None` at its end.
+    async fn next(&mut self) -> Option<String> {
+        if let Some(greeting) = self.greeting.take() {
+            return Some(greeting);
+        }
+        let next = tokio::select! {
+            biased;
+            () = self.shutdown.wait() => return None,
+            () = &mut self.token_end => return None,
+            _ = self.heartbeat.tick() => return self.beat().await,
+            next = self.feed.next() => next,
+        };
+        match next {
+            Ok(Next::Version { ride, replayed }) => {
+                let location = if replayed { None } else { super::rides::location(&self.api, &ride) };
+                let data = serde_json::to_string(&RideView::new(&ride, location)).ok()?;
+                Some(format!("event: ride\nid: {}\ndata: {data}\n\n", ride.version))
+            }
+            Ok(Next::Location(position)) => Some(location_event(&LocationView::new(position, self.clock.now()))),
+            Ok(Next::End) => None,
+            Err(error) => {
+                // The client comes back with the last id it saw: nothing is lost.
+                tracing::warn!(%error, "an event stream could not read its ride");
+                None
+            }
+        }
+    }
+
+    /// A sign of life; also a look at the database, in case a wake-up came to another node.
+    async fn beat(&mut self) -> Option<String> {
+        if let Err(error) = self.feed.look().await {
+            tracing::warn!(%error, "an event stream could not read its ride");
+            return None;
+        }
+        let now = self.clock.now();
+        let stale = self.feed.stale_position(now).filter(|p| self.told_stale != Some(p.observed_at));
+        let told = stale.map(|position| {
+            self.told_stale = Some(position.observed_at);
+            location_event(&LocationView::new(position, now))
+        });
+        Some(format!(": alive\n\n{}", told.unwrap_or_default()))
+    }
+}
+
+fn location_event(location: &LocationView) -> String {
+    let data = serde_json::to_string(location).unwrap_or_default();
+    format!("event: location\ndata: {data}\n\n")
+}
+
+/// Counts the stream while it is open.
+struct Open(IntGauge);
+
+impl Open {
+    fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

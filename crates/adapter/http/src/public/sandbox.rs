@@ -1,0 +1,129 @@
+//! `/sandbox/*`: drives the simulated partners; only where configured, never in `production`.
+
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, http::Method, web};
+use entity::{Passenger, Ride, RideStatus, value::Phone};
+use serde::Deserialize;
+use usecase::port::{FaultScript, FleetSettings, PartnerName, SandboxControl};
+
+use crate::{
+    Api,
+    extract::{JsonBody, PathId},
+    problem::Problem,
+    routes::other_method,
+};
+
+/// Registers the routes.
+pub(crate) fn configure(app: &mut web::ServiceConfig) {
+    let get_only = || web::to(|| async { other_method(&["GET"]) });
+    let put_only = || web::to(|| async { other_method(&["PUT"]) });
+    let put = || web::method(Method::PUT);
+    app.service(web::resource("/sandbox/sms/{phone}").route(web::get().to(last_code)).default_service(get_only()))
+        .service(web::resource("/sandbox/fleet").route(put().to(set_fleet)).default_service(put_only()))
+        .service(web::resource("/sandbox/rides/{id}").route(put().to(force)).default_service(put_only()))
+        .service(web::resource("/sandbox/partners/{name}").route(put().to(set_faults)).default_service(put_only()))
+        .service(web::resource("/sandbox/payment/{id}").route(put().to(set_decline)).default_service(put_only()));
+}
+
+fn control(api: &Api) -> Result<Arc<dyn SandboxControl>, Problem> {
+    api.sandbox.clone().ok_or_else(Problem::not_found)
+}
+
+/// The last code sent to a phone. The one URL that may hold a phone; it is not logged.
+async fn last_code(api: web::Data<Api>, phone: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let code = Phone::parse(&phone).ok().and_then(|phone| control(&api).ok()?.last_code(&phone));
+    let code = code.ok_or_else(Problem::not_found)?;
+    Ok(HttpResponse::Ok().json(serde_json::json!({ "code": code })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FleetBody {
+    drivers: Option<u32>,
+    time_scale: Option<f64>,
+    accept_probability: Option<f64>,
+}
+
+/// Replaces what is given of the fleet's settings.
+async fn set_fleet(api: web::Data<Api>, body: JsonBody<FleetBody>) -> Result<HttpResponse, Problem> {
+    let control = control(&api)?;
+    let now = control.fleet();
+    let settings = FleetSettings {
+        drivers: body.0.drivers.unwrap_or(now.drivers),
+        time_scale: body.0.time_scale.unwrap_or(now.time_scale),
+        accept_probability: body.0.accept_probability.unwrap_or(now.accept_probability),
+    };
+    if settings.drivers > 100_000 {
+        return Err(Problem::invalid_field("drivers", "0 to 100000"));
+    }
+    if !(settings.time_scale > 0.0 && settings.time_scale <= 100_000.0) {
+        return Err(Problem::invalid_field("time_scale", "above 0, at most 100000"));
+    }
+    share("accept_probability", settings.accept_probability)?;
+    control.set_fleet(settings);
+    Ok(HttpResponse::NoContent().finish())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ForceBody {
+    status: RideStatus,
+}
+
+/// Forces a legal step.
+async fn force(api: web::Data<Api>, id: PathId<Ride>, body: JsonBody<ForceBody>) -> Result<HttpResponse, Problem> {
+    control(&api)?.force(id.0, body.0.status, api.clock.now()).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FaultBody {
+    #[serde(default)]
+    failure_rate: f64,
+    #[serde(default)]
+    delay_ms: u32,
+}
+
+/// Scripts the failures of a partner.
+async fn set_faults(
+    api: web::Data<Api>,
+    name: web::Path<String>,
+    body: JsonBody<FaultBody>,
+) -> Result<HttpResponse, Problem> {
+    let partner = match name.as_str() {
+        "sms" => PartnerName::Sms,
+        "routing" => PartnerName::Routing,
+        "dispatch" => PartnerName::Dispatch,
+        "payment" => PartnerName::Payment,
+        _ => return Err(Problem::not_found()),
+    };
+    share("failure_rate", body.0.failure_rate)?;
+    if body.0.delay_ms > 60_000 {
+        return Err(Problem::invalid_field("delay_ms", "0 to 60000 (milliseconds)"));
+    }
+    let script = FaultScript { failure_rate: body.0.failure_rate, delay_ms: body.0.delay_ms };
+    control(&api)?.set_faults(partner, script);
+    Ok(HttpResponse::NoContent().finish())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeclineBody {
+    decline: bool,
+}
+
+/// Makes the bank decline, or again accept, a passenger.
+async fn set_decline(
+    api: web::Data<Api>,
+    id: PathId<Passenger>,
+    body: JsonBody<DeclineBody>,
+) -> Result<HttpResponse, Problem> {
+    control(&api)?.set_decline(id.0, body.0.decline);
+    Ok(HttpResponse::NoContent().finish())
+}
+
+fn share(field: &str, value: f64) -> Result<(), Problem> {
+    if (0.0..=1.0).contains(&value) { Ok(()) } else { Err(Problem::invalid_field(field, "0 to 1")) }
+}

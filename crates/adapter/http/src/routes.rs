@@ -1,0 +1,95 @@
+//! The whole public URL table: one line a route, with its class and priority (0 is served longest).
+
+use actix_web::{HttpResponse, http::Method, web};
+use serde::Serialize;
+use utoipa::OpenApi;
+
+use crate::{
+    problem::{Code, Problem},
+    public::{auth, events, me, products, quotes, receipts, rides},
+};
+
+/// The kind of request that a policy speaks about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// Getting in and staying in.
+    SignIn,
+    /// Asking what a trip costs.
+    Quote,
+    /// Requesting a ride.
+    Request,
+    /// Following, changing, ending an active ride.
+    Ride,
+    /// What is over.
+    History,
+    /// Who one is.
+    Profile,
+    /// What is the same for everybody.
+    Catalogue,
+}
+
+/// One route.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Route {
+    /// The method.
+    pub method: &'static str,
+    /// The path with its parameters.
+    pub path: &'static str,
+    /// The kind of request.
+    pub class: Class,
+    /// 0…4: what is served longest when there is too much.
+    pub priority: u8,
+}
+
+macro_rules! routes {
+    ($($path:literal { $($method:ident $module:ident :: $handler:ident $class:ident $priority:literal);+ })*) => {
+        /// Every public route.
+        pub const TABLE: &[Route] = &[$($(
+            Route { method: stringify!($method), path: $path, class: Class::$class, priority: $priority },
+        )+)*];
+
+        /// Registers every public route.
+        pub(crate) fn configure(app: &mut web::ServiceConfig) {
+            $(app.service(
+                web::resource($path)
+                    $(.route(web::method(Method::$method).to($module::$handler)))+
+                    .default_service(web::to(|| async { other_method(&[$(stringify!($method)),+]) })),
+            );)*
+        }
+
+        #[derive(OpenApi)]
+        #[openapi(paths($($($module::$handler),+),*))]
+        pub(crate) struct Paths;
+    };
+}
+
+routes! {
+    "/v1/auth/otp"            { POST auth::request_code SignIn 2 }
+    "/v1/auth/token"          { POST auth::sign_in SignIn 2 }
+    "/v1/auth/refresh"        { POST auth::refresh SignIn 0 }
+    "/v1/auth/logout"         { POST auth::sign_out SignIn 2 }
+    "/v1/me"                  { GET me::show Profile 3; PATCH me::patch Profile 3; DELETE me::delete Profile 3 }
+    "/v1/products"            { GET products::list Catalogue 4 }
+    "/v1/ride-states"         { GET products::ride_states Catalogue 4 }
+    "/v1/quotes"              { POST quotes::create Quote 2 }
+    "/v1/quotes/{id}"         { GET quotes::show Quote 2 }
+    "/v1/rides"               { POST rides::request Request 1; GET rides::list History 3 }
+    "/v1/rides/current"       { GET rides::current Ride 0 }
+    "/v1/rides/{id}"          { GET rides::show Ride 0 }
+    "/v1/rides/{id}/events"   { GET events::follow Ride 0 }
+    "/v1/rides/{id}/cancel"   { POST rides::cancel Ride 0 }
+    "/v1/rides/{id}/receipt"  { GET receipts::show History 3 }
+    "/v1/rides/{id}/rating"   { POST receipts::rate History 3 }
+}
+
+/// The answer to a method that a known path does not have.
+pub(crate) fn other_method(allowed: &[&str]) -> HttpResponse {
+    let allow = allowed.join(", ");
+    let problem = Problem::new(Code::MethodNotAllowed, format!("Allowed here: {allow}."));
+    let mut response = HttpResponse::from_error(problem);
+    if let Ok(value) = actix_web::http::header::HeaderValue::from_str(&allow) {
+        response.headers_mut().insert(actix_web::http::header::ALLOW, value);
+    }
+    response
+}
