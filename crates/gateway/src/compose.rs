@@ -1,0 +1,300 @@
+//! The composition root: the only place that knows every component.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use adapter_http::{Api, Readiness, edge};
+use adapter_sandbox::{Fleet, Sandbox};
+use entity::{Committed, Shards, store::Deps};
+use prometheus::{IntCounterVec, Opts, Registry};
+use runtime::{
+    Clock, Entropy,
+    task::{Restart, Supervisor},
+};
+use traffic::Admission;
+use usecase::{
+    auth::{Keys, refresh::Refresh, request_code::RequestCode, sign_in::SignIn, sign_out::SignOut},
+    port::{Dispatch, Payments, Routing, SandboxControl, Sms},
+    profile::ChangeProfile,
+    quotes::QuoteTrip,
+    relay::{self, RelayInbox, RelayWaker},
+    rides::{
+        cancel_ride::CancelRide, drive_ride::DriveRide, driver_history::DriverHistory, end_ride::EndRide,
+        follow_ride::FollowRide, positions::Positions, rate_ride::RateRide, receipt::ReadReceipt,
+        report_location::ReportLocation, request_ride::RequestRide, signals::RideSignals,
+    },
+};
+
+use crate::{background, config::Profile, production, secrets, settings::Settings, signals::StopSignals};
+
+/// Wake-ups that the relay's line holds; more are found by its sweep.
+const RELAY_LINE: usize = 10_000;
+
+/// How a background task comes back after a failure.
+pub(crate) const RESTART: Restart =
+    Restart::OnFailure { first: Duration::from_millis(100), max: Duration::from_secs(10) };
+
+/// Serves until a stop signal, then lets requests and tasks end within `runtime.drain_s`.
+///
+/// # Errors
+/// A component that cannot start.
+pub(crate) async fn serve(mut settings: Settings) -> Result<(), Box<dyn Error>> {
+    let mut signals = StopSignals::listen()?;
+    let (clock, entropy, registry) = (Clock::system(), Entropy::system(), Registry::new());
+    let supervisor = Supervisor::new(&registry)?;
+    match settings.profile {
+        Profile::Local => fill_local_secrets(&mut settings, &entropy)?,
+        Profile::Production => production::check(&settings)?,
+        // A profile of one's own brings its own secrets: one that is missing is named below.
+        Profile::Other(_) => {}
+    }
+    let keys = Keys::from_config(&settings.auth)?;
+    let (waker, inbox) = relay::queue(RELAY_LINE);
+    let ride_signals = RideSignals::default();
+    let shards = open_shards(&settings, &supervisor, &entropy, &registry, &waker, &ride_signals).await?;
+    let (drain_s, http) = (settings.runtime.drain_s, settings.http.clone());
+    let node = Node { clock, entropy, registry, supervisor, keys, shards, waker, ride_signals };
+    let ready = Readiness::default();
+    let api = node.assemble(&settings, inbox, ready.clone())?;
+    let servers = adapter_http::bind(http, Arc::new(api), drain_s)?;
+    tracing::info!(
+        profile = %settings.profile,
+        public = %servers.public_address,
+        internal = %servers.internal_address,
+        docs = format!("http://{}/docs/", servers.public_address),
+        "serving"
+    );
+    let stop = servers.stop();
+    let serving = node.supervisor.run("http-servers", servers.run());
+    ready.set(true);
+
+    tokio::pin!(serving);
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        ended = &mut serving => return Ok(ended??),
+    };
+    tracing::info!(signal, drain_s, "stopping; a second signal ends at once");
+    ready.set(false);
+    let deadline = Duration::from_secs(drain_s.into());
+    let end = async {
+        // Streams end by the shutdown signal; the listeners let the other requests finish meanwhile.
+        let (report, ()) = tokio::join!(node.supervisor.shutdown(deadline), stop.gracefully());
+        report
+    };
+    let report = signals.unless_repeated(end).await;
+    tracing::info!(drained = report.drained, left = ?report.left, "stopped");
+    Ok(())
+}
+
+/// Brings every shard's tables up to date and says which steps that took.
+///
+/// # Errors
+/// A shard that cannot be reached or a step that fails; the steps before it stay done.
+pub(crate) async fn migrate(settings: Settings) -> Result<(), Box<dyn Error>> {
+    let steps = settings.store.migrate().await?;
+    tracing::info!(applied = steps.len(), "migrated");
+    Ok(())
+}
+
+/// The OpenAPI description as JSON.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub(crate) fn openapi() -> Result<String, Box<dyn Error>> {
+    Ok(adapter_http::openapi().to_pretty_json()?)
+}
+
+/// What a developer's machine makes for itself; what is set stays.
+fn fill_local_secrets(settings: &mut Settings, entropy: &Entropy) -> Result<(), Box<dyn Error>> {
+    let auth = &mut settings.auth;
+    if auth.token_key.reveal().is_empty() || auth.phone_key.reveal().is_empty() {
+        let folder = secrets::data_folder(settings.store.shards.iter().map(runtime::Secret::reveal));
+        let local = secrets::LocalSecrets::load_or_create(&folder, entropy)?;
+        if auth.token_key.reveal().is_empty() {
+            auth.token_key = local.token_key;
+        }
+        if auth.phone_key.reveal().is_empty() {
+            auth.phone_key = local.phone_key;
+        }
+    }
+    if settings.http.internal_token.reveal().is_empty() {
+        settings.http.internal_token = runtime::Secret::new(production::LOCAL_TOKEN);
+    }
+    Ok(())
+}
+
+async fn open_shards(
+    settings: &Settings,
+    supervisor: &Supervisor,
+    entropy: &Entropy,
+    registry: &Registry,
+    waker: &RelayWaker,
+    ride_signals: &RideSignals,
+) -> Result<Shards, Box<dyn Error>> {
+    let versions = IntCounterVec::new(
+        Opts::new("gateway_ride_versions_total", "Committed versions of rides, by the status they have."),
+        &["status"],
+    )?;
+    registry.register(Box::new(versions.clone()))?;
+    let (waker, ride_signals) = (waker.clone(), ride_signals.clone());
+    let on_commit = move |committed| match committed {
+        Committed::Changed { ride_id, status } => {
+            versions.with_label_values(&[status.name()]).inc();
+            ride_signals.notify(ride_id);
+        }
+        Committed::Message(ride_id) => waker.wake(ride_id),
+    };
+    let deps = Deps { supervisor: supervisor.clone(), entropy: entropy.clone(), on_commit: Arc::new(on_commit) };
+    Ok(settings.store.clone().build(deps).await?)
+}
+
+/// What most components are built from.
+struct Node {
+    clock: Clock,
+    entropy: Entropy,
+    registry: Registry,
+    supervisor: Supervisor,
+    keys: Keys,
+    shards: Shards,
+    waker: RelayWaker,
+    ride_signals: RideSignals,
+}
+
+/// The partners of this process.
+struct Partners {
+    sms: Arc<dyn Sms>,
+    routing: Arc<dyn Routing>,
+    dispatch: Arc<dyn Dispatch>,
+    payments: Arc<dyn Payments>,
+}
+
+impl Node {
+    /// Builds every component, starts the background tasks and gives what handlers use.
+    fn assemble(&self, settings: &Settings, inbox: RelayInbox, ready: Readiness) -> Result<Api, Box<dyn Error>> {
+        let (rides, auth) = (Arc::new(settings.rides.clone()), Arc::new(settings.auth.clone()));
+        let pricing = Arc::new(settings.pricing.clone());
+        let area = pricing.area().ok_or("pricing.area is not a box")?;
+        let shards = || self.shards.clone();
+        let positions = Positions::default();
+        let drive_ride = Arc::new(DriveRide { config: rides.clone(), shards: shards() });
+        let end_ride = Arc::new(EndRide { config: rides.clone(), shards: shards() });
+        let report_location = Arc::new(ReportLocation { positions: positions.clone() });
+
+        let sandbox = settings.sandbox.enabled.then(|| Sandbox::new(settings.sandbox.clone(), self.entropy.clone()));
+        let partners = self.partners(settings, sandbox.as_ref());
+        let fleet = sandbox.map(|sandbox| {
+            let (drive, end, report) = (drive_ride.clone(), end_ride.clone(), report_location.clone());
+            sandbox.fleet(shards(), drive, end, report, self.clock.clone())
+        });
+        let control = fleet.as_ref().map(Fleet::control);
+        let admission = Arc::new(Admission::build(&settings.traffic, &self.registry)?);
+        self.start_background(settings, inbox, &partners, fleet, &admission, &positions)?;
+
+        Ok(Api {
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            keys: self.keys.clone(),
+            shards: shards(),
+            admission,
+            metrics: edge::Metrics::build(&self.registry)?,
+            registry: self.registry.clone(),
+            supervisor: self.supervisor.clone(),
+            ready,
+            timeouts: rides.timeouts(),
+            positions: positions.clone(),
+            sandbox: control.map(|control| control as Arc<dyn SandboxControl>),
+            request_code: RequestCode {
+                config: auth.clone(),
+                keys: self.keys.clone(),
+                entropy: self.entropy.clone(),
+                shards: shards(),
+                sms: partners.sms,
+            },
+            sign_in: SignIn { config: auth.clone(), keys: self.keys.clone(), shards: shards() },
+            refresh: Refresh { config: auth, keys: self.keys.clone(), shards: shards() },
+            sign_out: SignOut { shards: shards() },
+            change_profile: ChangeProfile { shards: shards() },
+            quote_trip: QuoteTrip {
+                config: settings.quotes.clone(),
+                pricing: pricing.clone(),
+                area,
+                routing: partners.routing,
+                shards: shards(),
+            },
+            request_ride: RequestRide { config: rides.clone(), entropy: self.entropy.clone(), shards: shards() },
+            cancel_ride: CancelRide {
+                config: rides,
+                fee_cap: pricing.cancellation_fee,
+                keys: self.keys.clone(),
+                shards: shards(),
+            },
+            follow_ride: FollowRide {
+                shards: shards(),
+                signals: self.ride_signals.clone(),
+                positions,
+                clock: self.clock.clone(),
+            },
+            read_receipt: ReadReceipt { shards: shards() },
+            rate_ride: RateRide { shards: shards() },
+            drive_ride,
+            end_ride,
+            report_location,
+            driver_history: DriverHistory { shards: shards() },
+        })
+    }
+
+    fn partners(&self, settings: &Settings, sandbox: Option<&Sandbox>) -> Partners {
+        let routing = settings.routing.clone().build();
+        match sandbox {
+            Some(sandbox) => Partners {
+                sms: sandbox.sms(),
+                routing: sandbox.wrap_routing(routing),
+                dispatch: sandbox.dispatch(),
+                payments: sandbox.payments(),
+            },
+            None => {
+                tracing::warn!(
+                    "no SMS, dispatch or payment partner is configured: sign-in codes and new rides wait for one, \
+                     everything else is served"
+                );
+                let none = Arc::new(adapter_partner::Unconfigured);
+                Partners { sms: none.clone(), routing, dispatch: none.clone(), payments: none }
+            }
+        }
+    }
+
+    fn start_background(
+        &self,
+        settings: &Settings,
+        inbox: RelayInbox,
+        partners: &Partners,
+        fleet: Option<Fleet>,
+        admission: &Arc<Admission>,
+        positions: &Positions,
+    ) -> Result<(), Box<dyn Error>> {
+        let relay = relay::Relay {
+            config: Arc::new(settings.relay.clone()),
+            rides: Arc::new(settings.rides.clone()),
+            shards: self.shards.clone(),
+            payments: partners.payments.clone(),
+            dispatch: partners.dispatch.clone(),
+            clock: self.clock.clone(),
+        };
+        self.supervisor.spawn("outbox-relay", RESTART, move |shutdown| {
+            let (relay, inbox) = (relay.clone(), inbox.clone());
+            async move { relay.run(inbox, shutdown).await }
+        });
+        if let Some(fleet) = fleet {
+            self.supervisor.spawn("sandbox-fleet", RESTART, move |shutdown| fleet.clone().run(shutdown));
+        }
+        background::start(&background::Deps {
+            supervisor: &self.supervisor,
+            registry: &self.registry,
+            shards: &self.shards,
+            clock: &self.clock,
+            rides: Arc::new(settings.rides.clone()),
+            admission: admission.clone(),
+            positions: positions.clone(),
+            waker: self.waker.clone(),
+        })
+    }
+}

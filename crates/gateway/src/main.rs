@@ -1,0 +1,99 @@
+//! The binary `passenger-gateway`: reads the settings, does what it is told, and says why if it cannot.
+
+mod background;
+mod compose;
+mod config;
+mod production;
+mod secrets;
+mod settings;
+mod signals;
+
+use std::{error::Error, io::Write, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    config::{Profile, Sources},
+    settings::Settings,
+};
+
+/// The entry service for passengers of a ride-hailing platform.
+#[derive(Parser)]
+#[command(name = "passenger-gateway", version)]
+struct Cli {
+    /// Folder of default.toml and <PROFILE>.toml [default: config, if it exists]
+    #[arg(long, global = true, value_name = "FOLDER")]
+    config_dir: Option<PathBuf>,
+    /// local, production, or another with its own file
+    #[arg(long, global = true, default_value = "local")]
+    profile: Profile,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve passengers (also without a command)
+    Serve,
+    /// Bring every shard's tables up to date and end
+    Migrate,
+    /// Print the OpenAPI description
+    Openapi,
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Print every setting in effect and where it came from, or everything that is wrong
+    Check,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("passenger-gateway: {}", with_causes(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
+    let command = cli.command.unwrap_or(Command::Serve);
+    if matches!(command, Command::Openapi) {
+        return print(&compose::openapi()?);
+    }
+    let sources = Sources::of_process(cli.config_dir, cli.profile.clone());
+    let (settings, report) = Settings::load(cli.profile, &sources)?;
+    if matches!(command, Command::Config(ConfigCommand::Check)) {
+        return print(&report.to_string());
+    }
+    runtime::telemetry::init(&settings.runtime)?;
+    let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    match command {
+        Command::Migrate => tokio.block_on(compose::migrate(settings)),
+        Command::Serve | Command::Openapi | Command::Config(_) => tokio.block_on(compose::serve(settings)),
+    }
+}
+
+fn print(text: &str) -> Result<(), Box<dyn Error>> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", text.trim_end())?;
+    Ok(out.flush()?)
+}
+
+/// The error and what caused it, on one line, unless the text already says so.
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
+}

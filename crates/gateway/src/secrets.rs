@@ -1,0 +1,189 @@
+//! The secrets that the local profile makes for itself, so that `cargo run` needs no setting. They outlive a restart,
+//! or every token and phone lookup would be void, and are never used in production.
+
+use std::{
+    fs, io,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use runtime::{Entropy, Secret};
+use serde::Deserialize;
+
+/// The file inside the data folder.
+const FILE: &str = "secrets.toml";
+/// Where it lies unless the database is somewhere else.
+const DATA: &str = "data";
+const KEY_BYTES: usize = 32;
+
+/// Keys of one's own machine, 32 bytes each in base64.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LocalSecrets {
+    /// Signs access tokens.
+    pub(crate) token_key: Secret,
+    /// Keys the hashes by which a phone is found.
+    pub(crate) phone_key: Secret,
+}
+
+/// Local secrets could not be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SecretsError {
+    /// The file or its folder cannot be read or written.
+    #[error("local secrets {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The file is there and is not what this program writes.
+    #[error("local secrets {}: not `token_key` and `phone_key` of {KEY_BYTES} bytes in base64; remove it to get new ones (tokens and phone lookups made with the old ones are then void)", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl LocalSecrets {
+    /// Reads the secrets of `folder`, or makes them. Two processes that start together end up with the same ones.
+    ///
+    /// # Errors
+    /// [`SecretsError`]; a malformed file is never overwritten.
+    pub(crate) fn load_or_create(folder: &Path, entropy: &Entropy) -> Result<Self, SecretsError> {
+        let path = folder.join(FILE);
+        let failed = |source| SecretsError::Io { path: path.clone(), source };
+        if !path.try_exists().map_err(failed)? {
+            create(folder, &path, entropy).map_err(failed)?;
+        }
+        let text = fs::read_to_string(&path).map_err(failed)?;
+        let secrets: Option<Self> = toml::from_str(&text).ok();
+        secrets
+            .filter(|secrets| is_key(&secrets.token_key) && is_key(&secrets.phone_key))
+            .ok_or(SecretsError::Malformed { path })
+    }
+}
+
+/// The folder for local secrets: beside the first SQLite database that lies in a file, else `data`.
+pub(crate) fn data_folder<'a>(dsns: impl IntoIterator<Item = &'a str>) -> PathBuf {
+    dsns.into_iter()
+        .find_map(|dsn| {
+            let rest = dsn.strip_prefix("sqlite:")?;
+            let path = rest.strip_prefix("//").unwrap_or(rest).split('?').next().filter(|path| !path.is_empty())?;
+            if path == ":memory:" {
+                return None;
+            }
+            let parent = Path::new(path).parent()?;
+            Some(if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent.to_owned() })
+        })
+        .unwrap_or_else(|| PathBuf::from(DATA))
+}
+
+/// Writes a whole file beside the target and links it there: readers see all of it or nothing, and of several
+/// writers the first wins.
+fn create(folder: &Path, path: &Path, entropy: &Entropy) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let key = || STANDARD.encode(entropy.bytes::<KEY_BYTES>());
+    let text = format!(
+        "# Made by the local profile. Keep it private; production takes its keys from the configuration.\n\
+         token_key = \"{}\"\nphone_key = \"{}\"\n",
+        key(),
+        key()
+    );
+    let unique = u64::from_ne_bytes(entropy.bytes());
+    let draft = folder.join(format!(".{FILE}.{unique:016x}"));
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&draft)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+    let linked = written.and_then(|()| match fs::hard_link(&draft, path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    });
+    // A draft that was never made cannot be removed; the first error is the one to tell.
+    let removed = fs::remove_file(&draft);
+    linked.and(removed)
+}
+
+fn is_key(secret: &Secret) -> bool {
+    STANDARD.decode(secret.reveal()).is_ok_and(|bytes| bytes.len() == KEY_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::PermissionsExt, sync::Barrier};
+
+    use super::*;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let folder = Self(std::env::temp_dir().join(format!("gateway-secrets-{}-{name}", std::process::id())));
+            let _ = fs::remove_dir_all(&folder.0);
+            folder
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn secrets_outlive_a_restart_and_only_their_owner_may_read_them() {
+        let folder = Folder::new("restart");
+        let first = LocalSecrets::load_or_create(&folder.0, &Entropy::system()).unwrap();
+        let second = LocalSecrets::load_or_create(&folder.0, &Entropy::system()).unwrap();
+        assert_eq!(first, second);
+        assert_ne!(first.token_key, first.phone_key);
+        let files: Vec<_> = fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap()).collect();
+        assert_eq!(files.len(), 1, "no draft stays behind");
+        assert_eq!(files[0].metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn processes_that_start_together_agree() {
+        let folder = Folder::new("together");
+        let start = Barrier::new(8);
+        let all: Vec<_> = std::thread::scope(|scope| {
+            let one = || {
+                start.wait();
+                LocalSecrets::load_or_create(&folder.0, &Entropy::system()).unwrap()
+            };
+            let running: Vec<_> = (0..8).map(|_| scope.spawn(one)).collect();
+            running.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert!(all.iter().all(|secrets| *secrets == all[0]));
+    }
+
+    #[test]
+    fn a_malformed_file_is_an_error_and_stays_as_it_is() {
+        let folder = Folder::new("malformed");
+        fs::create_dir_all(&folder.0).unwrap();
+        let text = "token_key = 'c2hvcnQ='\nphone_key = 'c2hvcnQ='\n";
+        fs::write(folder.0.join(FILE), text).unwrap();
+        let refused = LocalSecrets::load_or_create(&folder.0, &Entropy::system());
+        assert!(matches!(refused, Err(SecretsError::Malformed { .. })));
+        assert_eq!(fs::read_to_string(folder.0.join(FILE)).unwrap(), text);
+    }
+
+    #[test]
+    fn secrets_lie_beside_the_first_sqlite_file() {
+        for (dsns, folder) in [
+            (vec!["sqlite://data/gateway.db?mode=rwc"], "data"),
+            (vec!["postgres://db/x", "sqlite:///var/lib/gateway/a.db", "sqlite://b/c.db"], "/var/lib/gateway"),
+            (vec!["sqlite:gateway.db"], "."),
+            (vec!["sqlite::memory:"], "data"),
+            (vec!["sqlite://:memory:", "postgres://db/x"], "data"),
+            (vec![], "data"),
+        ] {
+            assert_eq!(data_folder(dsns.clone()), Path::new(folder), "{dsns:?}");
+        }
+    }
+}
