@@ -47,7 +47,7 @@ pub(crate) fn start(deps: &Deps<'_>) -> Result<(), Box<dyn Error>> {
         every(TIMEOUT_SWEEP, shutdown, move || {
             let (time_out, now) = (time_out.clone(), clock.now());
             async move {
-                while time_out.run(now).await? > 0 {}
+                while time_out.run(now).await? {}
                 Ok(())
             }
         })

@@ -16,7 +16,7 @@ use usecase::{
     port::{Dispatch, Payments, Routing, SandboxControl, Sms},
     profile::ChangeProfile,
     quotes::QuoteTrip,
-    relay::{self, RelayInbox, RelayWaker},
+    relay::{self, RelayInbox, RelayWaker, dead_letters::RequeueDeadLetter},
     rides::{
         cancel_ride::CancelRide, drive_ride::DriveRide, driver_history::DriverHistory, end_ride::EndRide,
         follow_ride::FollowRide, positions::Positions, rate_ride::RateRide, receipt::ReadReceipt,
@@ -239,6 +239,7 @@ impl Node {
             end_ride,
             report_location,
             driver_history: DriverHistory { shards: shards() },
+            requeue_dead_letter: RequeueDeadLetter { shards: shards() },
         })
     }
 

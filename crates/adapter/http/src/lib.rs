@@ -29,6 +29,7 @@ use usecase::{
     port::SandboxControl,
     profile::ChangeProfile,
     quotes::QuoteTrip,
+    relay::dead_letters::RequeueDeadLetter,
     rides::{
         cancel_ride::CancelRide, drive_ride::DriveRide, driver_history::DriverHistory, end_ride::EndRide,
         follow_ride::FollowRide, positions::Positions, rate_ride::RateRide, receipt::ReadReceipt,
@@ -92,6 +93,8 @@ pub struct Api {
     pub report_location: Arc<ReportLocation>,
     /// A driver's rides.
     pub driver_history: DriverHistory,
+    /// Gives dead letters another life.
+    pub requeue_dead_letter: RequeueDeadLetter,
 }
 
 /// Whether this node wants traffic; says no from the moment shutdown begins.

@@ -1,13 +1,14 @@
 //! Tells partners what the outbox holds: at least once, in order for each ride, with backoff, and a dead-letter
 //! state that an operator sees.
 
+pub mod dead_letters;
 mod deliver;
 mod queue;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use entity::{OutboxEntry, Ride, Shards, value::Id};
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 pub use queue::{RelayInbox, RelayWaker, queue};
 use runtime::{Clock, Invalid, task::Shutdown};
 use serde::{Deserialize, Serialize};
@@ -77,38 +78,57 @@ pub struct Relay {
 /// A ride that is being delivered; `true` when it was woken again meanwhile.
 type Busy = HashMap<Id<Ride>, bool>;
 
+/// What one of the futures under way came to.
+enum Done {
+    /// There is nothing left to deliver for this ride now.
+    Delivered(Id<Ride>),
+    /// The outbox was searched: these rides have a due message.
+    Searched(Vec<Id<Ride>>),
+}
+
 impl Relay {
     /// Delivers until shutdown, then finishes what is under way.
+    ///
+    /// The loop itself awaits nothing but its futures: one of them may have been given a database connection that
+    /// it has not been polled to take, and waiting for another connection meanwhile would wait for itself.
     ///
     /// # Errors
     /// None today; the type lets the supervisor restart it.
     pub async fn run(&self, inbox: RelayInbox, shutdown: Shutdown) -> Result<(), entity::StoreError> {
         let mut inbox = inbox.open().await;
         let mut busy = Busy::new();
-        let mut under_way = FuturesUnordered::new();
+        let mut under_way: FuturesUnordered<BoxFuture<'_, Done>> = FuturesUnordered::new();
+        let mut searching = false;
         let mut sweep = tokio::time::interval(Duration::from_millis(u64::from(self.config.sweep_ms)));
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let has_room = under_way.len() < self.config.concurrency;
             let woken = tokio::select! {
                 biased;
-                Some(done) = under_way.next(), if !under_way.is_empty() => match busy.remove(&done) {
-                    Some(true) => vec![done],
-                    _ => vec![],
+                Some(done) = under_way.next(), if !under_way.is_empty() => match done {
+                    Done::Delivered(ride) => busy.remove(&ride).filter(|again| *again).map(|_| ride).into_iter().collect(),
+                    Done::Searched(due) => {
+                        searching = false;
+                        due
+                    }
                 },
                 () = shutdown.wait() => break,
                 Some(ride) = inbox.recv(), if has_room => vec![ride],
-                _ = sweep.tick(), if has_room => self.due().await,
+                _ = sweep.tick(), if has_room && !searching => {
+                    searching = true;
+                    under_way.push(Box::pin(async { Done::Searched(self.due().await) }));
+                    vec![]
+                }
             };
             for ride in woken {
                 if let Some(again) = busy.get_mut(&ride) {
                     *again = true;
                 } else {
                     busy.insert(ride, false);
-                    under_way.push(async move {
+                    under_way.push(Box::pin(async move {
                         self.deliver_ride(ride).await;
-                        ride
-                    });
+                        Done::Delivered(ride)
+                    }));
                 }
             }
         }

@@ -24,17 +24,22 @@ pub struct TimeOutRides {
 }
 
 impl TimeOutRides {
-    /// Moves the rides that timed out by `now` and says how many there were; call again at once if it was a full
-    /// batch of [`BATCH`].
+    /// Moves rides that timed out by `now`, a batch at most, and says whether another batch may be waiting. A ride
+    /// that cannot be moved is logged and does not keep the others waiting.
     ///
     /// # Errors
-    /// [`StoreError`] when the database fails.
-    pub async fn run(&self, now: Millis) -> Result<usize, StoreError> {
+    /// [`StoreError`] when the database cannot be asked.
+    pub async fn run(&self, now: Millis) -> Result<bool, StoreError> {
         let late = Ride::list_timed_out(&self.shards, now, BATCH).await?;
+        let mut failed = false;
         for ride_id in &late {
-            self.move_on(*ride_id, now).await?;
+            if let Err(error) = self.move_on(*ride_id, now).await {
+                tracing::error!(%ride_id, %error, "a ride could not be timed out");
+                failed = true;
+            }
         }
-        Ok(late.len())
+        // One that failed would come first again at once: the next sweep tries it.
+        Ok(!failed && late.len() as u64 == BATCH)
     }
 
     async fn move_on(&self, ride_id: Id<Ride>, now: Millis) -> Result<(), StoreError> {

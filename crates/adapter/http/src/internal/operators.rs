@@ -34,9 +34,7 @@ pub(super) async fn dead_letters(api: web::Data<Api>, request: HttpRequest) -> R
 
 pub(super) async fn requeue(api: web::Data<Api>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let key: OutboxKey = id.parse().map_err(|_| Problem::not_found())?;
-    let now = api.clock.now();
-    let requeued =
-        api.shards.write(key.ride_id.shard(), move |tx| Box::pin(OutboxEntry::requeue(tx, key, now))).await?;
+    let requeued = api.requeue_dead_letter.run(key, api.clock.now()).await?;
     let message = requeued.ok_or_else(Problem::not_found)?;
     tracing::info!(%key, message = message.kind(), "an operator requeued a dead letter");
     Ok(HttpResponse::NoContent().finish())
