@@ -1,4 +1,5 @@
 //! The log and the row of a ride, in a real database.
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -74,9 +75,8 @@ impl Database {
             duration_s: 300,
             pickup_code: "0042".to_owned(),
         };
-        let open = self
-            .shards
-            .write(passenger_id.shard(), move |tx| Box::pin(Ride::open(tx, new.clone(), &TIMEOUTS, NOW)));
+        let open =
+            self.shards.write(passenger_id.shard(), move |tx| Box::pin(Ride::open(tx, new.clone(), &TIMEOUTS, NOW)));
         let opened: Result<Opened, StoreError> = open.await;
         opened.unwrap()
     }

@@ -31,7 +31,7 @@ pub enum LogFormat {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { drain_s: 20, log: "info,actix_server=warn,sea_orm_migration=warn".into(), log_format: LogFormat::Pretty }
+        Self { drain_s: 20, log: "info,actix_server=warn".into(), log_format: LogFormat::Pretty }
     }
 }
 

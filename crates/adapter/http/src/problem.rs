@@ -80,7 +80,10 @@ impl Problem {
             "retryable": self.code.is_retryable(),
         });
         if let Some(members) = body.as_object_mut() {
-            members.extend(self.fields.clone());
+            for (name, value) in &self.fields {
+                // A field of the case never replaces a member that every problem has.
+                members.entry(name.clone()).or_insert_with(|| value.clone());
+            }
             if self.code == Code::Internal {
                 members.insert("request_id".to_owned(), json!(request_id));
             }

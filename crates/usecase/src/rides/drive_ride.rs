@@ -8,7 +8,7 @@ use entity::{
 };
 use subtle::ConstantTimeEq;
 
-use super::{ChangeError, Config, commit, has_reached};
+use super::{ChangeError, Config, commit};
 
 /// What dispatch says.
 #[derive(Clone)]
@@ -112,7 +112,7 @@ async fn step(tx: &Tx, command: &Command, config: &Config, now: Millis) -> Resul
     };
     let Some((to, _)) = change.moves() else { return Ok(ride) };
     if ride.is_driven_by(&command.driver_id) {
-        if has_reached(ride.status, to) {
+        if ride.status == to {
             return Ok(ride);
         }
     } else if ride.driver.is_some() {

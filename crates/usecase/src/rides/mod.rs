@@ -13,9 +13,7 @@ pub mod request_ride;
 pub mod signals;
 pub mod time_out;
 
-use entity::{
-    Change, Illegal, Message, OutboxEntry, PaymentStatus, Ride, RideStatus, StoreError, Timeouts, Tx, value::Millis,
-};
+use entity::{Change, Illegal, Message, OutboxEntry, PaymentStatus, Ride, StoreError, Timeouts, Tx, value::Millis};
 use runtime::Invalid;
 use serde::{Deserialize, Serialize};
 
@@ -130,16 +128,4 @@ pub(crate) fn consequences(change: &Change, ride: &Ride) -> Vec<Message> {
         },
         Change::PaymentDeclined | Change::Accepted { .. } | Change::Arrived | Change::Started => vec![],
     }
-}
-
-/// Whether `status` lies at or after `reached` on the way from acceptance to completion.
-pub(crate) fn has_reached(status: RideStatus, reached: RideStatus) -> bool {
-    let place = |s| match s {
-        RideStatus::Accepted => Some(1),
-        RideStatus::Arrived => Some(2),
-        RideStatus::InProgress => Some(3),
-        RideStatus::Completed => Some(4),
-        RideStatus::Requested | RideStatus::Cancelled | RideStatus::Expired => None,
-    };
-    matches!((place(status), place(reached)), (Some(at), Some(asked)) if at >= asked)
 }

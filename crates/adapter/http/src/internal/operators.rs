@@ -21,7 +21,7 @@ pub(super) async fn find_passenger(api: web::Data<Api>, body: JsonBody<FindBody>
 }
 
 pub(super) async fn revoke_sessions(api: web::Data<Api>, id: PathId<Passenger>) -> Result<HttpResponse, Problem> {
-    let revoked = api.sign_out.everywhere(id.0).await?;
+    let revoked = api.sign_out.everywhere(id.0).await?.ok_or_else(Problem::not_found)?;
     tracing::info!(passenger = %id.0, revoked, "an operator revoked all sessions");
     Ok(HttpResponse::NoContent().finish())
 }

@@ -242,5 +242,5 @@ fn already_riding(ride_id: &str) -> Problem {
 }
 
 fn not_completed(status: entity::RideStatus) -> Problem {
-    Problem::new(Code::RideNotCompleted, format!("The ride is {}.", status.name())).with("status", status)
+    Problem::new(Code::RideNotCompleted, format!("The ride is {}.", status.name())).with("ride_status", status)
 }
