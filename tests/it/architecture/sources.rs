@@ -1,0 +1,102 @@
+//! Words that may stand in few places only.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{assert_none, root};
+
+/// A word and the folders whose code may say it.
+struct Rule {
+    reason: &'static str,
+    words: &'static [&'static str],
+    allowed_in: &'static [&'static str],
+}
+
+const DATABASE: Rule = Rule {
+    reason: "queries live with their entity",
+    words: &["sea_orm", "sqlx::", "sea_query"],
+    allowed_in: &["crates/entity/", "migrations/"],
+};
+
+const TASKS: Rule = Rule {
+    reason: "a bare task panics unseen; runtime::task supervises",
+    words: &["tokio::spawn", "task::spawn(", "rt::spawn(", "thread::spawn(", "spawn_local("],
+    // The load tool and the tests are clients of the product, outside its supervision.
+    allowed_in: &["crates/runtime/", "crates/loadtest/", "tests/"],
+};
+
+const WEB: Rule = Rule {
+    reason: "HTTP is served in one place",
+    words: &["actix_web"],
+    allowed_in: &["crates/adapter/http/", "crates/gateway/"],
+};
+
+#[test]
+fn only_entity_and_migrations_speak_of_the_database() {
+    assert_none(DATABASE.reason, &DATABASE.broken_in(&sources()));
+}
+
+#[test]
+fn only_the_runtime_starts_tasks() {
+    assert_none(TASKS.reason, &TASKS.broken_in(&sources()));
+}
+
+#[test]
+fn only_the_http_adapter_and_the_gateway_speak_of_the_web_framework() {
+    assert_none(WEB.reason, &WEB.broken_in(&sources()));
+}
+
+#[test]
+fn a_forbidden_word_is_found_with_its_line() {
+    let text = "//! Uses sea_orm? No.\nuse entity::Ride;\nuse sea_orm::EntityTrait;\n";
+    let file = |path: &str| vec![(PathBuf::from(path), text.to_owned())];
+    let in_usecase = DATABASE.broken_in(&file("crates/usecase/src/cancel.rs"));
+    assert_eq!(in_usecase, ["crates/usecase/src/cancel.rs:3: sea_orm"]);
+    assert!(DATABASE.broken_in(&file("crates/entity/src/ride.rs")).is_empty());
+}
+
+#[test]
+fn a_bare_task_is_found() {
+    let file = (PathBuf::from("crates/usecase/src/relay.rs"), "fn start() { tokio::spawn(async {}); }".to_owned());
+    assert_eq!(TASKS.broken_in(&[file]), ["crates/usecase/src/relay.rs:1: tokio::spawn"]);
+}
+
+impl Rule {
+    /// `path:line: word` of every place outside the allowed folders. Comments may say anything.
+    fn broken_in(&self, files: &[(PathBuf, String)]) -> Vec<String> {
+        let bound = files.iter().filter(|(path, _)| !self.allowed_in.iter().any(|folder| path.starts_with(folder)));
+        let lines = bound.flat_map(|(path, text)| text.lines().enumerate().map(move |(i, line)| (path, i + 1, line)));
+        let code = lines.filter(|(_, _, line)| !line.trim_start().starts_with("//"));
+        code.flat_map(|(path, number, line)| {
+            let said = self.words.iter().filter(move |word| line.contains(*word));
+            said.map(move |word| format!("{}:{number}: {word}", path.display()))
+        })
+        .collect()
+    }
+}
+
+/// Every Rust source of the product with its path from the root. The rules themselves are left out: they quote.
+fn sources() -> Vec<(PathBuf, String)> {
+    let root = root();
+    let mut files = Vec::new();
+    for folder in ["crates", "migrations", "tests"] {
+        collect(&root.join(folder), &mut files);
+    }
+    assert!(files.len() > 20, "the sources were not found: {} files", files.len());
+    let relative = |path: &Path| path.strip_prefix(&root).unwrap_or(path).to_owned();
+    let texts = files.iter().map(|path| (relative(path), fs::read_to_string(path).unwrap_or_default()));
+    texts.filter(|(path, _)| !path.starts_with("tests/it/architecture")).collect()
+}
+
+fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push(path);
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! A running gateway, one for each test.
+
+use std::{
+    collections::HashSet,
+    net::TcpListener,
+    sync::{Mutex, PoisonError},
+};
+
+use serde_json::Value;
+
+use super::{
+    Api, Driver, Passenger, SERVICE_TOKEN, eventually, fresh_phone,
+    process::{Folder, Process},
+};
+
+/// Between the choice of a free port and its use somebody else may take it.
+const START_ATTEMPTS: usize = 5;
+
+/// The built binary at work on a database of its own, with no drivers unless asked for. Ends with the test.
+pub(crate) struct Gateway {
+    // Before the folder: the process must be gone when its folder is removed.
+    process: Process,
+    folder: Folder,
+    settings: Vec<(String, String)>,
+    ports: (u16, u16),
+}
+
+impl Gateway {
+    /// A gateway whose drivers are played by the test.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with some settings changed, such as `("rides.match_timeout_s", "2")`.
+    pub(crate) async fn start_with(changes: &[(&str, &str)]) -> Self {
+        let mut settings = vec![("sandbox.drivers".to_owned(), "0".to_owned())];
+        for (key, value) in changes {
+            settings.retain(|(known, _)| known != key);
+            settings.push(((*key).to_owned(), (*value).to_owned()));
+        }
+        let folder = Folder::new();
+        for _ in 0..START_ATTEMPTS {
+            let ports = (free_port(), free_port());
+            if let Some(process) = start(&folder, &settings, ports).await {
+                return Self { process, folder, settings, ports };
+            }
+        }
+        panic!("no free ports after {START_ATTEMPTS} attempts");
+    }
+
+    /// Kills the process as a power cut would and starts it again on the same data and ports.
+    pub(crate) async fn crash_and_restart(&mut self) {
+        self.process.kill();
+        self.process = start(&self.folder, &self.settings, self.ports).await.expect("its ports are still free");
+    }
+
+    /// Asks the process to leave and waits until it has; the exit code.
+    pub(crate) async fn stop(&mut self) -> Option<i32> {
+        self.process.terminate();
+        self.process.exit().await.code()
+    }
+
+    /// Everything the gateway has logged.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// The public listener's port.
+    pub(crate) fn public_port(&self) -> u16 {
+        self.ports.0
+    }
+
+    /// The public listener without a token.
+    pub(crate) fn public(&self) -> Api {
+        api(self.ports.0, None)
+    }
+
+    /// The internal listener with the service token.
+    pub(crate) fn internal(&self) -> Api {
+        api(self.ports.1, Some(SERVICE_TOKEN))
+    }
+
+    /// The internal listener without a token.
+    pub(crate) fn internal_without_token(&self) -> Api {
+        api(self.ports.1, None)
+    }
+
+    /// Somebody new, signed in.
+    pub(crate) async fn passenger(&self) -> Passenger {
+        self.sign_in(&fresh_phone()).await
+    }
+
+    /// The owner of this phone, signed in on one more device.
+    pub(crate) async fn sign_in(&self, phone: &str) -> Passenger {
+        Passenger::sign_in(self.public(), phone).await
+    }
+
+    /// A driver whose app the test holds in its hand.
+    pub(crate) fn driver(&self, id: &str) -> Driver {
+        Driver::new(self.internal(), id)
+    }
+
+    /// Changes what a simulated partner does until the next start.
+    pub(crate) async fn script(&self, partner: &str, failures: &Value) {
+        self.public().put(&format!("/sandbox/partners/{partner}"), failures).send().await.expect(204);
+    }
+}
+
+/// Starts a process and waits until it is ready; `None` when a port was taken meanwhile.
+async fn start(folder: &Folder, settings: &[(String, String)], ports: (u16, u16)) -> Option<Process> {
+    let database = folder.path().join("gateway.db");
+    let mut all = vec![
+        ("http.public_bind".to_owned(), format!("127.0.0.1:{}", ports.0)),
+        ("http.internal_bind".to_owned(), format!("127.0.0.1:{}", ports.1)),
+        ("store.shards".to_owned(), format!("sqlite://{}", database.display())),
+    ];
+    all.extend_from_slice(settings);
+    let mut process = Process::start(folder.path(), &["serve"], &all);
+    let health = api(ports.1, None);
+    let ready = eventually("the gateway is ready", async || {
+        if process.ended().is_some() {
+            return Some(false);
+        }
+        let answer = health.get("/health/ready").try_send().await.ok()?;
+        (answer.status == 200).then_some(true)
+    })
+    .await;
+    // Asked again: what answered may have been somebody else on a port that our process failed to get.
+    if ready && process.ended().is_none() {
+        return Some(process);
+    }
+    let log = process.log();
+    assert!(log.contains("in use"), "the gateway ended instead of serving:\n{log}");
+    None
+}
+
+fn api(port: u16, token: Option<&str>) -> Api {
+    // A connection for each call: a pooled one could be dead after a restart.
+    let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().expect("a client");
+    Api { base: format!("http://127.0.0.1:{port}"), client, token: token.map(str::to_owned) }
+}
+
+/// A port that nobody listens on and that no other test of this run was given.
+pub(super) fn free_port() -> u16 {
+    static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("its address").port();
+        if GIVEN.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().insert(port) {
+            return port;
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The gateway's process: its folder, its environment, its log, its end.
+
+use std::{
+    ffi::OsStr,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use super::PATIENCE;
+
+/// A temporary folder, removed with everything in it.
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    pub(super) fn new() -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("passenger-gateway-it-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).expect("a temporary folder can be made");
+        Self(path)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // A folder that stays behind in the system's temporary place harms nobody.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// One run of the binary; killed when dropped.
+pub(super) struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts the binary in `folder` with `settings` such as `("rides.match_timeout_s", "2")`. What it writes is
+    /// appended to `gateway.log` there.
+    pub(super) fn start(folder: &Path, arguments: &[&str], settings: &[(String, String)]) -> Self {
+        let log = folder.join("gateway.log");
+        let output = File::options().create(true).append(true).open(&log).expect("the log can be opened");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_passenger-gateway"));
+        command.args(arguments).current_dir(folder).stdin(Stdio::null());
+        // Settings of whoever runs the tests must not leak into them.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| is_setting(name)) {
+            command.env_remove(name);
+        }
+        command.envs(settings.iter().map(|(key, value)| (variable(key), value)));
+        command.stdout(output.try_clone().expect("the log can be shared")).stderr(output);
+        Self { child: command.spawn().expect("the built binary starts"), log }
+    }
+
+    /// The exit status once it has ended.
+    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("the child can be asked")
+    }
+
+    /// Waits for its end.
+    pub(super) async fn exit(&mut self) -> ExitStatus {
+        super::eventually("the process ends", async || self.ended()).await
+    }
+
+    /// SIGKILL: no chance to tidy up.
+    pub(super) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// SIGTERM: a polite request to drain and leave.
+    pub(super) fn terminate(&self) {
+        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// Everything written so far.
+    pub(super) fn log(&self) -> String {
+        fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let tail = lines[lines.len().saturating_sub(60)..].join("\n");
+            eprintln!("the gateway's last lines:\n{tail}\n");
+        }
+    }
+}
+
+/// Runs the binary until it ends by itself: exit code and everything it wrote.
+pub(crate) async fn run_to_exit(arguments: &[&str], settings: &[(&str, &str)]) -> (i32, String) {
+    let folder = Folder::new();
+    let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let mut process = Process::start(folder.path(), arguments, &settings);
+    let status = tokio::time::timeout(PATIENCE + Duration::from_secs(1), process.exit()).await.expect("it ends");
+    (status.code().expect("it ends by itself"), process.log())
+}
+
+fn is_setting(name: &OsStr) -> bool {
+    name.to_string_lossy().starts_with("GATEWAY__")
+}
+
+/// `rides.match_timeout_s` → `GATEWAY__RIDES__MATCH_TIMEOUT_S`.
+fn variable(key: &str) -> String {
+    format!("GATEWAY__{}", key.replace('.', "__").to_uppercase())
+}

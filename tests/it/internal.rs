@@ -1,0 +1,130 @@
+//! The internal listener: who may call it, what operators can do.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Gateway, fresh_phone, text};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_is_open_and_everything_else_asks_for_the_service_token() {
+    let gateway = Gateway::start().await;
+    let open = gateway.internal_without_token();
+    for path in ["/health/live", "/health/ready"] {
+        open.get(path).send().await.expect(200);
+    }
+    for path in ["/metrics", "/internal/v1/drivers/ana/rides", "/internal/v1/outbox/dead", "/internal/v1/nothing"] {
+        open.get(path).send().await.problem(401, "token-missing");
+        open.with_token("wrong").get(path).send().await.problem(401, "token-invalid");
+    }
+    open.post("/internal/v1/rides/1/accept", &json!({})).send().await.problem(401, "token-missing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_passengers_token_does_not_open_it() {
+    let gateway = Gateway::start().await;
+    let token = gateway.passenger().await.api.token.unwrap();
+    let internal = gateway.internal_without_token().with_token(&token);
+    internal.get("/metrics").send().await.problem(401, "token-invalid");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_two_listeners_do_not_serve_each_others_calls() {
+    let gateway = Gateway::start().await;
+    let passenger = gateway.passenger().await;
+    for path in ["/metrics", "/health/ready", "/internal/v1/drivers/ana/rides"] {
+        passenger.api.get(path).send().await.problem(404, "not-found");
+    }
+    gateway.internal().get("/v1/ride-states").send().await.problem(404, "not-found");
+    gateway.internal().get("/sandbox/sms/+12125550123").send().await.problem(404, "not-found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_count_what_happened() {
+    let gateway = Gateway::start().await;
+    let passenger = gateway.passenger().await;
+    gateway.driver("ana").ride_at(&passenger, "completed").await;
+    let answer = gateway.internal().get("/metrics").send().await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("content-type").is_some_and(|kind| kind.starts_with("text/plain")), "{answer:#?}");
+    let series: Vec<(&str, f64)> = answer
+        .body
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .map(|line| line.rsplit_once(' ').expect("a sample"))
+        .map(|(name, value)| (name, value.parse().expect("a number")))
+        .collect();
+    for family in ["http_request", "ride_versions", "outbox", "task"] {
+        let seen = series.iter().any(|(name, value)| name.contains(family) && *value > 0.0);
+        assert!(seen, "nothing counted for {family}:\n{}", answer.body);
+    }
+    assert!(!answer.body.contains(&passenger.id) && !answer.body.contains("/v1/rides/1"), "labels are bounded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_finds_a_passenger_by_phone() {
+    let gateway = Gateway::start().await;
+    let passenger = gateway.passenger().await;
+    let find = async |phone: &Value| {
+        gateway.internal().post("/internal/v1/passengers/find", &json!({ "phone": phone })).send().await
+    };
+    let found = find(&json!(passenger.phone)).await.expect(200);
+    assert_eq!((&found["id"], &found["phone"]), (&json!(passenger.id), &json!(passenger.phone)));
+    find(&json!(fresh_phone())).await.problem(404, "not-found");
+    find(&json!("12")).await.blames("phone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn revoked_sessions_cannot_refresh() {
+    let gateway = Gateway::start().await;
+    let passenger = gateway.passenger().await;
+    let elsewhere = gateway.sign_in(&passenger.phone).await;
+    let path = format!("/internal/v1/passengers/{}/sessions", passenger.id);
+    gateway.internal().delete(&path).send().await.expect(204);
+    for token in [&passenger.refresh_token, &elsewhere.refresh_token] {
+        let body = json!({ "refresh_token": token });
+        assert_eq!(gateway.public().post("/v1/auth/refresh", &body).send().await.status, 401);
+    }
+    gateway.sign_in(&passenger.phone).await;
+    gateway.internal().delete("/internal/v1/passengers/1/sessions").send().await.problem(404, "not-found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_ends_a_ride_under_way() {
+    let gateway = Gateway::start().await;
+    let passenger = gateway.passenger().await;
+    let id = text(&gateway.driver("ana").ride_at(&passenger, "in_progress").await["id"]);
+    let path = format!("/internal/v1/rides/{id}/cancel");
+    let by_driver = json!({ "by": "driver", "reason": "vehicle-problem" });
+    let refused = gateway.internal().post(&path, &by_driver).send().await.problem(409, "illegal-transition");
+    assert_eq!((&refused["from"], &refused["to"]), (&json!("in_progress"), &json!("cancelled")));
+    let body = json!({ "by": "system", "reason": "operator" });
+    gateway.internal().post(&path, &body).send().await.expect(200);
+    let ride = passenger.ride(&id).await;
+    assert_eq!((&ride["status"], &ride["cancellation"]["by"]), (&json!("cancelled"), &json!("system")));
+    assert_eq!(ride["cancellation"]["reason"], "operator");
+    let wrong = json!({ "by": "passenger", "reason": "operator" });
+    gateway.internal().post(&path, &wrong).send().await.blames("by");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_healthy_gateway_has_no_dead_letters() {
+    let gateway = Gateway::start().await;
+    let passenger = gateway.passenger().await;
+    gateway.driver("ana").ride_at(&passenger, "completed").await;
+    let dead = gateway.internal().get("/internal/v1/outbox/dead?limit=10").send().await.expect(200);
+    assert_eq!(dead, json!({ "entries": [] }));
+    gateway.internal().post("/internal/v1/outbox/dead/1/requeue", &json!({})).send().await.problem(404, "not-found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_driver_call_says_which_field_it_does_not_take() {
+    let gateway = Gateway::start().await;
+    let (passenger, driver) = (gateway.passenger().await, gateway.driver("ana"));
+    let id = text(&passenger.request_authorised_ride().await["id"]);
+    let accept = async |body: Value| driver.step_with(&id, "accept", &body).await;
+    accept(json!({ "pickup_eta_s": 10 })).await.blames("driver");
+    accept(json!({ "driver": driver.card() })).await.blames("pickup_eta_s");
+    let mut long = driver.card();
+    long["id"] = json!("x".repeat(65));
+    accept(json!({ "driver": long, "pickup_eta_s": 10 })).await.blames("driver.id");
+    driver.step_with(&id, "arrive", &json!({})).await.blames("driver_id");
+}

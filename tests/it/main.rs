@@ -1,0 +1,21 @@
+//! End-to-end suites: the built binary in a folder of its own, spoken to over HTTP as a phone or a partner would.
+//! One file a topic; every test is a rule of the contract.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what it relies on by failing there")]
+
+mod architecture;
+mod crash;
+mod events;
+mod expiry;
+mod fleet;
+mod harness;
+mod history;
+mod internal;
+mod partners;
+mod problems;
+mod quotes;
+mod rides_cancel;
+mod rides_life;
+mod rides_request;
+mod settings;
+mod sign_in;
+mod walk;

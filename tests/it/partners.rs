@@ -1,0 +1,156 @@
+//! What a passenger sees when a partner fails, is slow, or says no.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Gateway, cents, dropoff, eventually, fresh_phone, pickup, text};
+
+/// Every call fails.
+fn failing() -> Value {
+    json!({ "failure_rate": 1.0, "delay_ms": 0 })
+}
+
+/// Every call takes longer than a passenger is made to wait.
+fn slow() -> Value {
+    json!({ "failure_rate": 0.0, "delay_ms": 3000 })
+}
+
+fn healthy() -> Value {
+    json!({ "failure_rate": 0.0, "delay_ms": 0 })
+}
+
+/// Drivers who come at once.
+const EAGER_FLEET: [(&str, &str); 2] = [("sandbox.drivers", "5"), ("sandbox.time_scale", "500")];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_messages_nobody_signs_in_until_they_work_again() {
+    let gateway = Gateway::start().await;
+    let (public, phone) = (gateway.public(), fresh_phone());
+    for script in [failing(), slow()] {
+        gateway.script("sms", &script).await;
+        public.post("/v1/auth/otp", &json!({ "phone": phone })).send().await.problem(503, "unavailable");
+    }
+    gateway.script("sms", &healthy()).await;
+    gateway.sign_in(&fresh_phone()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_routing_there_are_no_quotes_until_it_works_again() {
+    let gateway = Gateway::start().await;
+    let passenger = gateway.passenger().await;
+    let trip = json!({ "pickup": pickup(), "dropoff": dropoff() });
+    for script in [failing(), slow()] {
+        gateway.script("routing", &script).await;
+        passenger.api.post("/v1/quotes", &trip).send().await.problem(503, "unavailable");
+        let products = gateway.public().get("/v1/products?lat=40.758&lng=-73.9855").send().await;
+        products.problem(503, "unavailable");
+    }
+    gateway.script("routing", &healthy()).await;
+    passenger.quote().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ride_under_way_does_not_mind_routing() {
+    let gateway = Gateway::start().await;
+    let passenger = gateway.passenger().await;
+    let id = text(&passenger.request_ride().await["id"]);
+    gateway.script("routing", &failing()).await;
+    gateway.driver("ana").bring(&passenger, &id, "completed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_dispatch_fails_the_ride_waits_and_then_finds_a_driver() {
+    let gateway = Gateway::start_with(&EAGER_FLEET).await;
+    gateway.script("dispatch", &failing()).await;
+    let passenger = gateway.passenger().await;
+    let ride = passenger.request_authorised_ride().await;
+    assert_eq!(ride["status"], "requested");
+    gateway.script("dispatch", &healthy()).await;
+    passenger.ride_with(&text(&ride["id"]), "status", "completed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_dispatch_never_works_the_ride_expires_for_free() {
+    for script in [failing(), slow()] {
+        let settings = [EAGER_FLEET.as_slice(), &[("rides.match_timeout_s", "3")]].concat();
+        let gateway = Gateway::start_with(&settings).await;
+        gateway.script("dispatch", &script).await;
+        let passenger = gateway.passenger().await;
+        let id = text(&passenger.request_ride().await["id"]);
+        passenger.ride_with(&id, "status", "expired").await;
+        assert_eq!(cents(&passenger.receipt(&id).await.expect(200)["total"]), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_payment_fails_the_ride_waits_and_then_goes_on() {
+    let gateway = Gateway::start().await;
+    for script in [failing(), slow()] {
+        gateway.script("payment", &script).await;
+        let passenger = gateway.passenger().await;
+        let ride = passenger.request_ride().await;
+        assert_eq!(ride["payment_status"], "pending");
+        gateway.script("payment", &healthy()).await;
+        gateway.driver("ana").bring(&passenger, &text(&ride["id"]), "completed").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_payment_never_works_the_ride_expires_for_free() {
+    let gateway = Gateway::start_with(&[("rides.match_timeout_s", "2")]).await;
+    gateway.script("payment", &failing()).await;
+    let passenger = gateway.passenger().await;
+    let id = text(&passenger.request_ride().await["id"]);
+    let ride = passenger.ride_with(&id, "status", "expired").await;
+    assert!(!matches!(ride["payment_status"].as_str(), Some("authorised" | "captured")), "{ride}");
+    assert_eq!(cents(&passenger.receipt(&id).await.expect(200)["total"]), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_declined_payment_cancels_the_ride_and_says_why() {
+    let gateway = Gateway::start().await;
+    let passenger = gateway.passenger().await;
+    let path = format!("/sandbox/payment/{}", passenger.id);
+    gateway.public().put(&path, &json!({ "decline": true })).send().await.expect(204);
+    let id = text(&passenger.request_ride().await["id"]);
+    let events = passenger.follow(&id).await.rides_until_end().await;
+    let ride = &events.last().unwrap().data;
+    assert_eq!((&ride["status"], &ride["payment_status"]), (&json!("cancelled"), &json!("declined")));
+    assert_eq!(
+        (&ride["cancellation"]["by"], &ride["cancellation"]["reason"]),
+        (&json!("system"), &json!("payment-declined"))
+    );
+    let receipt = passenger.receipt(&id).await.expect(200);
+    assert_eq!((cents(&receipt["total"]), &receipt["payment_status"]), (0, &json!("declined")));
+
+    gateway.public().put(&path, &json!({ "decline": false })).send().await.expect(204);
+    passenger.request_authorised_ride().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ride_completes_although_its_capture_must_wait() {
+    let gateway = Gateway::start().await;
+    let passenger = gateway.passenger().await;
+    let driver = gateway.driver("ana");
+    let id = text(&driver.ride_at(&passenger, "in_progress").await["id"]);
+    gateway.script("payment", &failing()).await;
+    driver.step(&id, "complete").await.expect(200);
+    let ride = passenger.ride(&id).await;
+    assert_eq!(ride["status"], "completed");
+    assert_ne!(passenger.receipt(&id).await.expect(200)["payment_status"], "captured");
+    gateway.script("payment", &healthy()).await;
+    eventually("the fare is captured after all", async || {
+        let receipt = passenger.receipt(&id).await.expect(200);
+        (receipt["payment_status"] == "captured").then_some(())
+    })
+    .await;
+    assert_eq!(passenger.ride(&id).await, ride, "the terminal version is final");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_must_make_sense() {
+    let gateway = Gateway::start().await;
+    let public = gateway.public();
+    public.put("/sandbox/partners/sms", &json!({ "failure_rate": 1.5 })).send().await.blames("failure_rate");
+    public.put("/sandbox/partners/weather", &failing()).send().await.problem(404, "not-found");
+    public.get("/sandbox/sms/+12125559999").send().await.problem(404, "not-found");
+}

@@ -1,0 +1,303 @@
+//! One-time codes, tokens, profile.
+
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use crate::harness::{Answer, Api, Gateway, Passenger, eventually, fresh_phone, instant, text};
+
+/// Tries a code on a challenge.
+async fn try_code(public: &Api, challenge: &str, code: &str) -> Answer {
+    let body = json!({ "challenge_id": challenge, "code": code, "device_id": "phone-1" });
+    public.post("/v1/auth/token", &body).send().await
+}
+
+async fn refresh(public: &Api, token: &str) -> Answer {
+    public.post("/v1/auth/refresh", &json!({ "refresh_token": token })).send().await
+}
+
+/// A code of the same form that is not `code`.
+fn other_than(code: &str) -> String {
+    let last = code.chars().last().expect("a code has digits");
+    let changed = if last == '9' { '0' } else { '9' };
+    format!("{}{changed}", &code[..code.len() - 1])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_from_the_message_signs_in() {
+    let gateway = Gateway::start().await;
+    let (public, phone) = (gateway.public(), fresh_phone());
+    let challenge = public.post("/v1/auth/otp", &json!({ "phone": phone, "device_id": "phone-1" })).send().await;
+    let challenge = challenge.expect(202);
+    assert!(instant(&challenge["expires_at"]) > OffsetDateTime::now_utc());
+    assert!(challenge["resend_after_s"].as_u64().is_some());
+
+    let code = Passenger::read_code(&public, &phone).await;
+    let tokens = try_code(&public, &text(&challenge["challenge_id"]), &code).await.expect(200);
+    assert_eq!(tokens["token_type"], "Bearer");
+    assert_eq!(tokens["expires_in"], 600);
+    assert_eq!(tokens["passenger"]["phone"], phone);
+    assert_eq!(tokens["passenger"]["is_new"], true);
+
+    let me = public.with_token(&text(&tokens["access_token"])).get("/v1/me").send().await.expect(200);
+    assert_eq!(me["id"], tokens["passenger"]["id"]);
+    assert_eq!(me["phone"], phone);
+    assert!(instant(&me["created_at"]) <= OffsetDateTime::now_utc());
+    assert_eq!((&me["name"], &me["email"]), (&Value::Null, &Value::Null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_phone_signs_in_as_the_same_passenger() {
+    let gateway = Gateway::start().await;
+    let (public, phone) = (gateway.public(), fresh_phone());
+    let first = Passenger::sign_in(public.clone(), &phone).await;
+    let challenge = Passenger::ask_for_code(&public, &phone).await;
+    let code = Passenger::read_code(&public, &phone).await;
+    let again = try_code(&public, &challenge, &code).await.expect(200);
+    assert_eq!(again["passenger"]["id"], first.id);
+    assert_eq!(again["passenger"]["is_new"], false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asking_for_a_code_answers_alike_for_known_and_unknown_phones() {
+    let gateway = Gateway::start().await;
+    let known = gateway.passenger().await.phone;
+    let mut forms = Vec::new();
+    for phone in [known, fresh_phone()] {
+        let answer = gateway.public().post("/v1/auth/otp", &json!({ "phone": phone })).send().await.expect(202);
+        let fields: Vec<String> = answer.as_object().unwrap().keys().cloned().collect();
+        forms.push((fields, answer["resend_after_s"].clone()));
+    }
+    assert_eq!(forms[0], forms[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_code_counts_down_and_then_ends_the_challenge() {
+    let gateway = Gateway::start().await;
+    let (public, phone) = (gateway.public(), fresh_phone());
+    let challenge = Passenger::ask_for_code(&public, &phone).await;
+    let code = Passenger::read_code(&public, &phone).await;
+    let first = try_code(&public, &challenge, &other_than(&code)).await.problem(401, "otp-invalid");
+    let mut left = first["attempts_left"].as_u64().expect("attempts_left");
+    assert!((1..=10).contains(&left), "{first}");
+    while left > 0 {
+        let wrong = try_code(&public, &challenge, &other_than(&code)).await.problem(401, "otp-invalid");
+        left -= 1;
+        assert_eq!(wrong["attempts_left"], left);
+    }
+    try_code(&public, &challenge, &code).await.problem(410, "otp-expired");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_used_challenge_is_gone() {
+    let gateway = Gateway::start().await;
+    let (public, phone) = (gateway.public(), fresh_phone());
+    let challenge = Passenger::ask_for_code(&public, &phone).await;
+    let code = Passenger::read_code(&public, &phone).await;
+    try_code(&public, &challenge, &code).await.expect(200);
+    try_code(&public, &challenge, &code).await.problem(410, "otp-expired");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_challenge_is_gone() {
+    let gateway = Gateway::start_with(&[("auth.otp_ttl_s", "1")]).await;
+    let (public, phone) = (gateway.public(), fresh_phone());
+    let challenge = Passenger::ask_for_code(&public, &phone).await;
+    let code = Passenger::read_code(&public, &phone).await;
+    // The wrong code keeps the challenge unused; each answer says whether it has expired yet.
+    eventually("the challenge expires", async || {
+        let answer = try_code(&public, &challenge, &other_than(&code)).await;
+        (answer.status == 410).then_some(())
+    })
+    .await;
+    try_code(&public, &challenge, &code).await.problem(410, "otp-expired");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_challenge_that_never_was_is_not_accepted() {
+    let gateway = Gateway::start().await;
+    for id in ["1", "not-an-id", "9223372036854775807"] {
+        let answer = try_code(&gateway.public(), id, "123456").await;
+        assert!(matches!(answer.status, 401 | 404 | 410 | 422), "{answer:#?}");
+        let code = text(&answer.json()["code"]);
+        answer.problem(answer.status, &code);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_code_signs_in_once_however_many_try() {
+    let gateway = Gateway::start().await;
+    let (public, phone) = (gateway.public(), fresh_phone());
+    let challenge = Passenger::ask_for_code(&public, &phone).await;
+    let code = Passenger::read_code(&public, &phone).await;
+    let tries = (0..20).map(|_| try_code(&public, &challenge, &code));
+    let answers = futures_util::future::join_all(tries).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
+    for loser in answers.iter().filter(|answer| answer.status != 200) {
+        loser.problem(410, "otp-expired");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_must_be_e164() {
+    let gateway = Gateway::start().await;
+    for phone in [json!("2125550123"), json!("+0125550123"), json!("+1"), json!("+12125550123456789"), json!(12)] {
+        gateway.public().post("/v1/auth/otp", &json!({ "phone": phone })).send().await.blames("phone");
+    }
+    gateway.public().post("/v1/auth/otp", &json!({})).send().await.blames("phone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_token_buys_a_new_pair() {
+    let gateway = Gateway::start().await;
+    let passenger = gateway.passenger().await;
+    let next = refresh(&gateway.public(), &passenger.refresh_token).await.expect(200);
+    assert_ne!(next["refresh_token"], passenger.refresh_token.as_str());
+    assert_eq!(next["passenger"]["id"], passenger.id);
+    assert_eq!(next["passenger"]["is_new"], false);
+    gateway.public().with_token(&text(&next["access_token"])).get("/v1/me").send().await.expect(200);
+    refresh(&gateway.public(), &text(&next["refresh_token"])).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_refresh_answer_can_be_asked_for_again() {
+    let gateway = Gateway::start().await;
+    let passenger = gateway.passenger().await;
+    let first = refresh(&gateway.public(), &passenger.refresh_token).await.expect(200);
+    let second = refresh(&gateway.public(), &passenger.refresh_token).await.expect(200);
+    assert_eq!(first["refresh_token"], second["refresh_token"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_token_from_further_back_revokes_the_family() {
+    let gateway = Gateway::start().await;
+    let passenger = gateway.passenger().await;
+    let public = gateway.public();
+    let second = text(&refresh(&public, &passenger.refresh_token).await.expect(200)["refresh_token"]);
+    let third = text(&refresh(&public, &second).await.expect(200)["refresh_token"]);
+    refresh(&public, &passenger.refresh_token).await.problem(401, "refresh-reused");
+    assert_eq!(refresh(&public, &third).await.status, 401, "the thief's or the owner's newest token stops too");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_made_up_refresh_token_is_refused() {
+    let gateway = Gateway::start().await;
+    refresh(&gateway.public(), "nonsense").await.problem(401, "token-invalid");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logging_out_ends_refreshing() {
+    let gateway = Gateway::start().await;
+    let passenger = gateway.passenger().await;
+    let elsewhere = gateway.sign_in(&passenger.phone).await;
+    passenger.api.post("/v1/auth/logout", &json!({})).send().await.expect(204);
+    assert_eq!(refresh(&gateway.public(), &passenger.refresh_token).await.status, 401);
+    refresh(&gateway.public(), &elsewhere.refresh_token).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_passenger_call_asks_for_a_token() {
+    let gateway = Gateway::start().await;
+    let public = gateway.public();
+    let reads = ["/v1/me", "/v1/quotes/1", "/v1/rides/current", "/v1/rides/1", "/v1/rides", "/v1/rides/1/events"];
+    for path in reads.into_iter().chain(["/v1/rides/1/receipt"]) {
+        public.get(path).send().await.problem(401, "token-missing");
+        public.with_token("nonsense").get(path).send().await.problem(401, "token-invalid");
+    }
+    for path in ["/v1/auth/logout", "/v1/quotes", "/v1/rides", "/v1/rides/1/cancel", "/v1/rides/1/rating"] {
+        public.post(path, &json!({})).send().await.problem(401, "token-missing");
+        public.with_token("nonsense").post(path, &json!({})).send().await.problem(401, "token-invalid");
+    }
+    public.patch("/v1/me", &json!({})).send().await.problem(401, "token-missing");
+    public.delete("/v1/me").send().await.problem(401, "token-missing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_access_token_expires() {
+    let gateway = Gateway::start_with(&[("auth.access_ttl_s", "1")]).await;
+    let passenger = gateway.passenger().await;
+    let answer = eventually("the token expires", async || {
+        let answer = passenger.api.get("/v1/me").send().await;
+        (answer.status != 200).then_some(answer)
+    })
+    .await;
+    answer.problem(401, "token-expired");
+    refresh(&gateway.public(), &passenger.refresh_token).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tampered_token_is_refused() {
+    let gateway = Gateway::start().await;
+    let passenger = gateway.passenger().await;
+    let token = passenger.api.token.clone().unwrap();
+    let (body, _signature) = token.rsplit_once('.').expect("a signed token");
+    let forged = format!("{body}.{}", "A".repeat(43));
+    gateway.public().with_token(&forged).get("/v1/me").send().await.problem(401, "token-invalid");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patch_changes_what_it_names_and_null_removes() {
+    let gateway = Gateway::start().await;
+    let me = gateway.passenger().await.api;
+    let changed = me.patch("/v1/me", &json!({ "name": "Lin", "email": "lin@example.com" })).send().await.expect(200);
+    assert_eq!((&changed["name"], &changed["email"]), (&json!("Lin"), &json!("lin@example.com")));
+    let changed = me.patch("/v1/me", &json!({ "name": null, "locale": "zh-CN" })).send().await.expect(200);
+    assert_eq!(changed["name"], Value::Null);
+    assert_eq!(changed["email"], "lin@example.com");
+    assert_eq!(changed["locale"], "zh-CN");
+    assert_eq!(me.get("/v1/me").send().await.expect(200), changed);
+    assert_eq!(me.patch("/v1/me", &json!({})).send().await.expect(200), changed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patch_says_which_field_it_does_not_take() {
+    let gateway = Gateway::start().await;
+    let me = gateway.passenger().await.api;
+    me.patch("/v1/me", &json!({ "email": "no-at-sign" })).send().await.blames("email");
+    me.patch("/v1/me", &json!({ "locale": "!!" })).send().await.blames("locale");
+    me.patch("/v1/me", &json!({ "name": "x".repeat(10_000) })).send().await.blames("name");
+    me.patch("/v1/me", &json!({ "name": 7 })).send().await.blames("name");
+    me.patch("/v1/me", &json!({ "phone": "+12125550123" })).send().await.blames("phone");
+    me.patch("/v1/me", &json!({ "nickname": "L" })).send().await.blames("nickname");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_passenger_is_gone_and_the_phone_may_start_anew() {
+    let gateway = Gateway::start().await;
+    let passenger = gateway.passenger().await;
+    passenger.api.delete("/v1/me").send().await.expect(204);
+    passenger.api.get("/v1/me").send().await.problem(401, "token-invalid");
+    assert_eq!(refresh(&gateway.public(), &passenger.refresh_token).await.status, 401);
+
+    let challenge = Passenger::ask_for_code(&gateway.public(), &passenger.phone).await;
+    let code = Passenger::read_code(&gateway.public(), &passenger.phone).await;
+    let anew = try_code(&gateway.public(), &challenge, &code).await.expect(200);
+    assert_eq!(anew["passenger"]["is_new"], true);
+    assert_ne!(anew["passenger"]["id"], passenger.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_deleted_during_a_ride() {
+    let gateway = Gateway::start().await;
+    let passenger = gateway.passenger().await;
+    let ride = passenger.request_ride().await;
+    let problem = passenger.api.delete("/v1/me").send().await.problem(409, "already-riding");
+    assert_eq!(problem["ride_id"], ride["id"]);
+    passenger.cancel(&text(&ride["id"]), &json!({ "reason": "changed-my-mind" })).await.expect(200);
+    passenger.api.delete("/v1/me").send().await.expect(204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_codes_nor_phones_nor_tokens_reach_the_log() {
+    let gateway = Gateway::start_with(&[]).await;
+    let (public, phone) = (gateway.public(), fresh_phone());
+    let challenge = Passenger::ask_for_code(&public, &phone).await;
+    let code = Passenger::read_code(&public, &phone).await;
+    let tokens = try_code(&public, &challenge, &code).await.expect(200);
+    let access = public.with_token(&text(&tokens["access_token"]));
+    access.get("/v1/me").send().await.expect(200);
+    let log = gateway.log();
+    assert!(!log.is_empty());
+    for secret in [&phone[1..], &text(&tokens["access_token"]), &text(&tokens["refresh_token"])] {
+        assert!(!log.contains(secret), "the log names {secret}");
+    }
+}
