@@ -1,0 +1,299 @@
+//! Sends requests the way a patient client does: waits when told to, tries again when the answer got lost, and notes
+//! what a server should not have done.
+
+use std::{
+    error::Error,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use reqwest::{Response, header::HeaderMap};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    api::Request,
+    outage::{Halt, Outages, Stop},
+    promises::{Kind, Promises},
+    tally::Tally,
+    wire::Problem,
+};
+
+/// Longer than this no answer may take; the product's own slowest refusal is 5 s.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// So many failures that nothing excuses, and a client gives up.
+const STRIKES: u32 = 8;
+
+/// A client of the public API, shared by all trips; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: Arc<str>,
+    pub(crate) halt: Halt,
+    pub(crate) outages: Arc<Outages>,
+    pub(crate) promises: Arc<Promises>,
+    pub(crate) tally: Arc<Tally>,
+}
+
+/// A complete answer.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// An earlier try may have had its effect: its answer got lost.
+    pub(crate) earlier_lost: bool,
+}
+
+/// What a request for a stream gives.
+pub(crate) enum Opened {
+    /// 200: the stream.
+    Stream(Response),
+    /// Anything else.
+    Answer(Answer),
+}
+
+impl Client {
+    /// A client of the listener at `base` (`http://host:port`).
+    ///
+    /// # Errors
+    /// When the HTTP library cannot start.
+    pub(crate) fn new(base: &str, halt: Halt) -> Result<Self, String> {
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(5))
+            .pool_idle_timeout(Duration::from_secs(3))
+            .user_agent(concat!("loadtest/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|e| format!("the HTTP client: {}", causes(&e)))?;
+        Ok(Self {
+            http,
+            base: base.into(),
+            halt,
+            outages: Arc::default(),
+            promises: Arc::default(),
+            tally: Arc::default(),
+        })
+    }
+
+    /// The same client under another halt.
+    pub(crate) fn until(&self, halt: Halt) -> Self {
+        Self { halt, ..self.clone() }
+    }
+
+    /// The answer to `request`, whatever its status below 500 (429 and a racing key are waited out).
+    ///
+    /// # Errors
+    /// [`Stop`].
+    pub(crate) async fn send(&self, request: &Request) -> Result<Answer, Stop> {
+        match self.exchange(request, false).await? {
+            Opened::Answer(answer) => Ok(answer),
+            Opened::Stream(_) => Err(self.give_up(request, "a stream where an answer was asked for")),
+        }
+    }
+
+    /// The stream that `request` opens, or the answer instead of it.
+    ///
+    /// # Errors
+    /// [`Stop`].
+    pub(crate) async fn open(&self, request: &Request) -> Result<Opened, Stop> {
+        self.exchange(request, true).await
+    }
+
+    /// The body of an answer that must have `status`.
+    ///
+    /// # Errors
+    /// [`Stop::GaveUp`] after noting an unexpected answer.
+    pub(crate) fn read<T: DeserializeOwned>(&self, request: &Request, answer: &Answer, status: u16) -> Result<T, Stop> {
+        if answer.status != status {
+            return Err(self.unexpected(request, answer));
+        }
+        serde_json::from_slice(&answer.body)
+            .map_err(|e| self.give_up(request, &format!("{}: {e}: {}", answer.status, answer.excerpt())))
+    }
+
+    /// Notes an answer that the contract does not have here.
+    pub(crate) fn unexpected(&self, request: &Request, answer: &Answer) -> Stop {
+        self.give_up(request, &format!("{} {}", answer.status, answer.excerpt()))
+    }
+
+    fn give_up(&self, request: &Request, detail: &str) -> Stop {
+        let detail = format!("{}: {detail}", request.call.title());
+        self.promises.broken(Kind::UnexpectedAnswer, request.ride.as_deref(), detail);
+        Stop::GaveUp
+    }
+
+    async fn exchange(&self, request: &Request, stream: bool) -> Result<Opened, Stop> {
+        let (mut earlier_lost, mut strikes, mut tries) = (false, 0, 0);
+        loop {
+            tries += 1;
+            let began = Instant::now();
+            let attempt = tokio::time::timeout(ANSWER_WITHIN, self.attempt(request, stream, began));
+            let pause = match self.halt.guard(attempt).await?.unwrap_or_else(|_| Err("no answer within 30 s".into())) {
+                Ok(Opened::Answer(answer)) if answer.is_refusal() => {
+                    self.refused(request, &answer, began, &mut strikes)
+                }
+                Ok(Opened::Answer(answer)) => return Ok(Opened::Answer(Answer { earlier_lost, ..answer })),
+                Ok(stream) => return Ok(stream),
+                Err(error) => {
+                    earlier_lost = true;
+                    self.broke(request, began, &error, &mut strikes);
+                    None
+                }
+            };
+            if strikes >= STRIKES {
+                return Err(Stop::GaveUp);
+            }
+            // Twice as long each time, at most a second: a restart takes about that long.
+            let backoff = Duration::from_millis(1000.min(25 << tries.min(6)));
+            self.halt.pause(pause.unwrap_or(backoff)).await?;
+        }
+    }
+
+    async fn attempt(&self, request: &Request, stream: bool, began: Instant) -> Result<Opened, String> {
+        let mut builder = self.http.request(request.method.clone(), format!("{}{}", self.base, request.path));
+        for (name, value) in &request.headers {
+            builder = builder.header(*name, value);
+        }
+        if let Some(body) = &request.body {
+            builder = builder.json(body);
+        }
+        let mut response = builder.send().await.map_err(|e| causes(&e.without_url()))?;
+        let status = response.status().as_u16();
+        if stream && status == 200 {
+            self.tally.answer(request.call, status, began.elapsed());
+            return Ok(Opened::Stream(response));
+        }
+        let headers = std::mem::take(response.headers_mut());
+        let body = response.bytes().await.map_err(|e| causes(&e.without_url()))?;
+        self.tally.answer(request.call, status, began.elapsed());
+        Ok(Opened::Answer(Answer { status, headers, body, earlier_lost: false }))
+    }
+
+    /// Judges a refusal that is worth another try; how long to wait first.
+    fn refused(&self, request: &Request, answer: &Answer, began: Instant, strikes: &mut u32) -> Option<Duration> {
+        let wait = answer.retry_after();
+        match answer.status {
+            409 => {}
+            429 => {
+                self.tally.counts().limited += 1;
+                if wait.is_none_or(|w| w.is_zero()) {
+                    self.give_up(request, "429 without a Retry-After above 0");
+                }
+            }
+            503 if self.outages.excuse(began) => self.tally.counts().excused += 1,
+            status => {
+                *strikes += 1;
+                let detail = format!("{}: {status} {}", request.call.title(), answer.excerpt());
+                self.promises.broken(Kind::ServerError, request.ride.as_deref(), detail);
+            }
+        }
+        wait
+    }
+
+    /// Judges a connection that broke.
+    fn broke(&self, request: &Request, began: Instant, error: &str, strikes: &mut u32) {
+        if self.outages.excuse(began) {
+            self.tally.counts().excused += 1;
+        } else {
+            *strikes += 1;
+            let detail = format!("{}: {error}", request.call.title());
+            self.promises.broken(Kind::ConnectionError, request.ride.as_deref(), detail);
+        }
+    }
+}
+
+impl Answer {
+    /// A header's text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Whether the `ETag` is this version.
+    pub(crate) fn is_tagged(&self, version: u64) -> bool {
+        self.header("etag") == Some(format!("\"{version}\"").as_str())
+    }
+
+    /// The problem's code, when it is a problem.
+    pub(crate) fn code(&self) -> Option<String> {
+        serde_json::from_slice::<Problem>(&self.body).ok().map(|problem| problem.code)
+    }
+
+    /// Worth another try by itself.
+    fn is_refusal(&self) -> bool {
+        let racing = || self.code().as_deref() == Some("idempotency-in-progress");
+        self.status == 429 || self.status >= 500 || (self.status == 409 && racing())
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        self.header("retry-after")?.parse().ok().map(Duration::from_secs)
+    }
+
+    /// The beginning of the body, for a report.
+    pub(crate) fn excerpt(&self) -> String {
+        String::from_utf8_lossy(&self.body).chars().take(300).collect()
+    }
+}
+
+/// An error with all its causes; the HTTP library's own text hides them.
+pub(crate) fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderValue;
+
+    use super::*;
+
+    fn answer(status: u16, header: (&'static str, &'static str), body: &'static str) -> Answer {
+        let headers = HeaderMap::from_iter([(header.0.parse().unwrap(), HeaderValue::from_static(header.1))]);
+        Answer { status, headers, body: Bytes::from_static(body.as_bytes()), earlier_lost: false }
+    }
+
+    #[test]
+    fn an_etag_is_a_quoted_version() {
+        assert!(answer(200, ("etag", "\"7\""), "").is_tagged(7));
+        assert!(!answer(200, ("etag", "7"), "").is_tagged(7));
+        assert!(!answer(200, ("etag", "\"8\""), "").is_tagged(7));
+    }
+
+    #[test]
+    fn limits_failures_and_a_racing_key_are_tried_again_and_nothing_else() {
+        let is = |status, body| answer(status, ("x", "y"), body).is_refusal();
+        assert!(is(429, "") && is(500, "") && is(503, ""));
+        assert!(is(409, r#"{"code":"idempotency-in-progress"}"#));
+        assert!(!is(409, r#"{"code":"already-riding"}"#) && !is(404, "") && !is(201, ""));
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_a_broken_promise_and_the_client_gives_up() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let client = Client::new(&format!("http://{free}"), Halt::new()).unwrap();
+        assert_eq!(client.send(&Request::states()).await.err(), Some(Stop::GaveUp));
+        assert_eq!(client.promises.list()[&Kind::ConnectionError].total, u64::from(STRIKES));
+    }
+
+    #[tokio::test]
+    async fn nobody_there_during_an_outage_is_waited_out() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let client = Client::new(&format!("http://{free}"), Halt::new()).unwrap();
+        client.outages.begin(Instant::now());
+        let halt = client.halt.clone();
+        let states = Request::states();
+        let (sent, ()) = tokio::join!(client.send(&states), async {
+            while client.tally.counts().excused < 3 {
+                tokio::task::yield_now().await;
+            }
+            halt.stop(crate::outage::Why::Interrupted);
+        });
+        assert_eq!(sent.err(), Some(Stop::Halted));
+        assert_eq!(client.promises.total(), 0);
+    }
+}

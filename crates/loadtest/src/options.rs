@@ -1,0 +1,154 @@
+//! What a person may ask of `loadtest replay`.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use clap::Args;
+use serde::Serialize;
+
+/// The options of `loadtest replay`.
+#[derive(Args, Clone, Serialize)]
+pub(crate) struct Options {
+    /// The gateway's public listener; it must be on this machine
+    #[arg(long, value_parser = loopback, default_value = "http://127.0.0.1:8080", conflicts_with = "server")]
+    pub(crate) url: String,
+
+    /// Start this `passenger-gateway` on free ports in a private temporary folder, and stop it at the end
+    #[arg(long, value_name = "BINARY")]
+    pub(crate) server: Option<PathBuf>,
+
+    /// Kill the server (SIGKILL) when this share of the trips has ended, and start it again; may be repeated
+    #[arg(long, value_name = "SHARE", value_parser = share, requires = "server")]
+    pub(crate) kill_at: Vec<f64>,
+
+    /// How many trips to drive, drawn evenly over the day
+    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) count: u32,
+
+    /// How many trips may be under way at once
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5000))]
+    pub(crate) concurrency: u32,
+
+    /// Keep the day's rhythm, this many times faster; without it trips begin as soon as --concurrency allows
+    #[arg(long, value_name = "FACTOR", value_parser = positive)]
+    pub(crate) speed: Option<f64>,
+
+    /// What is drawn at random (trips, products, stars) follows from this number
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+
+    /// A file of trips to use instead of the one inside this binary
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trips: Option<PathBuf>,
+
+    /// Drivers in the sandbox's fleet; without it one and a half per trip under way
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) drivers: Option<u32>,
+
+    /// How much faster than in life the sandbox's drivers are
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) time_scale: u32,
+
+    /// How likely a driver of the sandbox takes an offer, 0…1
+    #[arg(long, default_value_t = 0.95, value_parser = share)]
+    pub(crate) accept_probability: f64,
+
+    /// Leave the sandbox's fleet as it is
+    #[arg(long, conflicts_with_all = ["drivers", "time_scale", "accept_probability"])]
+    pub(crate) keep_fleet: bool,
+
+    /// Look closely (same key again, events replayed, receipt and rating asked again) at every Nth ride
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) check_every: u32,
+
+    /// Seconds after which a ride without an end counts as stuck; without it a bound that fits the fleet
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) stuck_after: Option<u64>,
+
+    /// Seconds after which the replay stops by itself
+    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) deadline: u64,
+
+    /// Write the report as JSON too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+impl Options {
+    /// Size of the fleet to ask the sandbox for.
+    pub(crate) fn fleet(&self) -> u32 {
+        self.drivers.unwrap_or_else(|| (self.concurrency + self.concurrency / 2).max(20))
+    }
+
+    /// How long a ride may take from its request to its end. Four minutes leave room for a match that is tried until
+    /// its timeout and a driver who lets go; the way to the passenger and the trip are as long as the longest trip each.
+    pub(crate) fn ride_bound(&self, longest_trip: Duration) -> Duration {
+        match (self.stuck_after, self.keep_fleet) {
+            (Some(seconds), _) => Duration::from_secs(seconds),
+            (None, true) => Duration::from_secs(self.deadline),
+            (None, false) => Duration::from_secs(240) + longest_trip * 2 / self.time_scale,
+        }
+    }
+}
+
+/// A plain-HTTP address of this machine, without path. The tool makes thousands of requests and reads SMS codes: it must
+/// never be pointed at somebody else's machine by mistake.
+fn loopback(text: &str) -> Result<String, String> {
+    let url = reqwest::Url::parse(text).map_err(|e| e.to_string())?;
+    let host = url.host_str().unwrap_or_default();
+    let here = host == "localhost"
+        || host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if !here {
+        return Err("only this machine is allowed: 127.0.0.0/8, localhost or [::1]".into());
+    }
+    if url.scheme() != "http" {
+        return Err("only http:// is allowed".into());
+    }
+    if url.path() != "/" || url.query().is_some() || !url.username().is_empty() {
+        return Err("give scheme, host and port only".into());
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err("a number from 0 to 1".into()),
+    }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
+        _ => Err("a number above 0".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_address_of_this_machine_is_accepted() {
+        for good in ["http://127.0.0.1:8080", "http://127.8.8.8:1", "http://localhost:9/", "http://[::1]:8080"] {
+            assert!(loopback(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "http://example.com",
+            "http://10.0.0.1:8080",
+            "http://127.0.0.1.example.com",
+            "http://localhost.example.com",
+            "http://0.0.0.0:8080",
+            "https://127.0.0.1",
+            "http://127.0.0.1:8080/v1",
+            "http://example.com@127.0.0.1:8080",
+            "127.0.0.1:8080",
+        ] {
+            assert!(loopback(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_address_has_no_slash_at_its_end() {
+        assert_eq!(loopback("http://localhost:9/").unwrap(), "http://localhost:9");
+    }
+}

@@ -1,0 +1,151 @@
+//! The promises a gateway makes, and the list of those it broke.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use serde::Serialize;
+
+/// How many examples of one kind are kept; the total counts on.
+const EXAMPLES: usize = 20;
+
+/// A kind of broken promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    /// 5xx, other than 503 while the tool itself had taken the server away.
+    ServerError,
+    /// No answer, or half of one, while the server should have been there.
+    ConnectionError,
+    /// An answer that the contract does not have at this point.
+    UnexpectedAnswer,
+    /// The ride's fare is not the fare of the quoted option.
+    FareDiffers,
+    /// The receipt's total is not what the end of the ride costs.
+    ReceiptDiffers,
+    /// The receipt's lines do not add up to its total.
+    ReceiptSum,
+    /// Events are not numbered 1, 2, 3, … like the ride's versions.
+    EventSequence,
+    /// A status followed another that it may not follow.
+    IllegalTransition,
+    /// The stream ended without a terminal event, or did not end after it, or went silent.
+    StreamEnd,
+    /// An acknowledged ride is not found.
+    LostRide,
+    /// An acknowledged ride, or what was seen of it, went back in time.
+    WentBack,
+    /// An acknowledged ride did not come to its end in time.
+    StuckRide,
+    /// Events asked for again differ from those seen.
+    ReplayDiffers,
+    /// Two rides for one key, or a ride that nobody asked for.
+    TwoRides,
+    /// The answer to a repeated key is not the first answer.
+    KeyReplay,
+    /// The `ETag` is not the version.
+    EtagDiffers,
+    /// The history is not the list of acknowledged rides, newest first.
+    HistoryDiffers,
+    /// A completed ride could not be rated.
+    RatingRefused,
+    /// An accepted rating is gone.
+    RatingLost,
+    /// The server ended by itself, did not come back, or did not stop when asked.
+    ServerProcess,
+    /// The deadline came before this trip could begin or find its end.
+    OutOfTime,
+}
+
+impl Kind {
+    /// For people.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::ServerError => "5xx answer",
+            Self::ConnectionError => "connection failed",
+            Self::UnexpectedAnswer => "answer outside the contract",
+            Self::FareDiffers => "fare is not the quoted fare",
+            Self::ReceiptDiffers => "receipt is not what the ride costs",
+            Self::ReceiptSum => "receipt does not add up",
+            Self::EventSequence => "event missing, repeated or misnumbered",
+            Self::IllegalTransition => "illegal transition",
+            Self::StreamEnd => "event stream ended wrongly",
+            Self::LostRide => "lost ride",
+            Self::WentBack => "ride went back in time",
+            Self::StuckRide => "stuck ride",
+            Self::ReplayDiffers => "replayed events differ",
+            Self::TwoRides => "two rides for one key",
+            Self::KeyReplay => "repeated key, other answer",
+            Self::EtagDiffers => "ETag is not the version",
+            Self::HistoryDiffers => "history differs",
+            Self::RatingRefused => "rating refused",
+            Self::RatingLost => "rating lost",
+            Self::ServerProcess => "server process failed",
+            Self::OutOfTime => "out of time",
+        }
+    }
+}
+
+/// One case of a broken promise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Case {
+    /// The ride's id, where there is one.
+    pub(crate) ride: Option<String>,
+    /// What was seen.
+    pub(crate) detail: String,
+}
+
+/// All cases of one kind.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Cases {
+    /// How many there were.
+    pub(crate) total: u64,
+    /// The first of them.
+    pub(crate) examples: Vec<Case>,
+}
+
+/// Collects broken promises; shared by all trips.
+#[derive(Default)]
+pub(crate) struct Promises(Mutex<BTreeMap<Kind, Cases>>);
+
+impl Promises {
+    /// Notes one case.
+    pub(crate) fn broken(&self, kind: Kind, ride: Option<&str>, detail: impl Into<String>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let cases = all.entry(kind).or_default();
+        cases.total += 1;
+        if cases.examples.len() < EXAMPLES {
+            cases.examples.push(Case { ride: ride.map(str::to_owned), detail: detail.into() });
+        }
+    }
+
+    /// How many promises were broken so far.
+    pub(crate) fn total(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().map(|c| c.total).sum()
+    }
+
+    /// What was noted so far.
+    pub(crate) fn list(&self) -> BTreeMap<Kind, Cases> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn examples_are_bounded_and_the_total_counts_on() {
+        let promises = Promises::default();
+        for n in 0..100 {
+            promises.broken(Kind::LostRide, Some(&n.to_string()), "gone");
+        }
+        promises.broken(Kind::ServerError, None, "500");
+        let list = promises.list();
+        assert_eq!(list[&Kind::LostRide].total, 100);
+        assert_eq!(list[&Kind::LostRide].examples.len(), EXAMPLES);
+        assert_eq!(list[&Kind::LostRide].examples[0].ride.as_deref(), Some("0"));
+        assert_eq!(promises.total(), 101);
+    }
+}

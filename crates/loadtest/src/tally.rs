@@ -1,0 +1,166 @@
+//! What was counted and timed.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::{api::Call, wire::Status};
+
+/// How a trip's ride ended, as seen by its passenger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Ending {
+    /// The ride came to this end.
+    Final(Status),
+    /// The gateway does not serve this place (`out-of-area`): no ride.
+    OutOfArea,
+    /// An acknowledged ride that did not end in time.
+    Stuck,
+    /// An acknowledged ride that is not found.
+    Lost,
+    /// The client gave up; a broken promise says why.
+    GaveUp,
+    /// The replay stopped before this trip had a ride.
+    Cut,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Final(status) => status.fmt(f),
+            Self::OutOfArea => f.write_str("out of area"),
+            Self::Stuck => f.write_str("stuck"),
+            Self::Lost => f.write_str("lost"),
+            Self::GaveUp => f.write_str("gave up"),
+            Self::Cut => f.write_str("cut short"),
+        }
+    }
+}
+
+/// All counters; shared by all trips.
+#[derive(Default)]
+pub(crate) struct Tally(Mutex<Counts>);
+
+/// The counters.
+#[derive(Clone, Default)]
+pub(crate) struct Counts {
+    pub(crate) calls: BTreeMap<Call, CallCounts>,
+    /// Time from one moment of a trip to another, by name.
+    pub(crate) spans: BTreeMap<&'static str, Times>,
+    pub(crate) endings: BTreeMap<Ending, u64>,
+    /// Why rides were cancelled: who and the reason.
+    pub(crate) cancelled_by: BTreeMap<String, u64>,
+    /// Payment status on the receipts asked for at the very end, after completed rides.
+    pub(crate) payments: BTreeMap<String, u64>,
+    pub(crate) under_way: u64,
+    pub(crate) passengers: u64,
+    /// 429 answers, obeyed.
+    pub(crate) limited: u64,
+    /// Broken connections and 503 answers while the server was away by this tool's doing.
+    pub(crate) excused: u64,
+    /// Streams taken up again with `Last-Event-ID`.
+    pub(crate) resumed: u64,
+    pub(crate) events: u64,
+    pub(crate) locations: u64,
+    pub(crate) heartbeats: u64,
+}
+
+/// Of one call of the API.
+#[derive(Clone, Default)]
+pub(crate) struct CallCounts {
+    pub(crate) times: Times,
+    pub(crate) statuses: BTreeMap<u16, u64>,
+}
+
+/// A latency histogram in microseconds, three digits.
+#[derive(Clone)]
+pub(crate) struct Times(Histogram<u64>);
+
+impl Default for Times {
+    fn default() -> Self {
+        #[allow(clippy::expect_used, reason = "three digits are within what the histogram allows (0…5)")]
+        Self(Histogram::new(3).expect("a histogram of three digits"))
+    }
+}
+
+impl Times {
+    pub(crate) fn add(&mut self, time: Duration) {
+        // A histogram that grows by itself takes every value; a failure would lose one sample.
+        let _ = self.0.record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// Milliseconds that this share (0…1) of the samples did not exceed.
+    pub(crate) fn ms_at(&self, share: f64) -> f64 {
+        self.0.value_at_quantile(share) as f64 / 1000.0
+    }
+
+    /// The longest, in milliseconds.
+    pub(crate) fn max_ms(&self) -> f64 {
+        self.0.max() as f64 / 1000.0
+    }
+}
+
+impl Tally {
+    /// The counters, to change a few.
+    pub(crate) fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One answer of `call`. Refusals (429, 5xx) are counted; their time is not: it would flatter the percentiles.
+    pub(crate) fn answer(&self, call: Call, status: u16, time: Duration) {
+        let mut counts = self.counts();
+        let call = counts.calls.entry(call).or_default();
+        *call.statuses.entry(status).or_default() += 1;
+        if status != 429 && status < 500 {
+            call.times.add(time);
+        }
+    }
+
+    /// A stretch of a trip.
+    pub(crate) fn span(&self, name: &'static str, time: Duration) {
+        self.counts().spans.entry(name).or_default().add(time);
+    }
+}
+
+impl Counts {
+    /// How many trips have ended.
+    pub(crate) fn done(&self) -> u64 {
+        self.endings.values().sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_in_milliseconds() {
+        let mut times = Times::default();
+        for ms in 1..=100 {
+            times.add(Duration::from_millis(ms));
+        }
+        assert_eq!(times.count(), 100);
+        assert!((times.ms_at(0.5) - 50.0).abs() < 0.1);
+        assert!((times.max_ms() - 100.0).abs() < 0.2);
+    }
+
+    #[test]
+    fn the_time_of_a_refusal_is_not_a_latency() {
+        let tally = Tally::default();
+        tally.answer(Call::Quote, 429, Duration::from_millis(1));
+        tally.answer(Call::Quote, 201, Duration::from_millis(9));
+        let counts = tally.counts();
+        assert_eq!(counts.calls[&Call::Quote].times.count(), 1);
+        assert_eq!(counts.calls[&Call::Quote].statuses[&429], 1);
+    }
+}
