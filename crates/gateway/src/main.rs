@@ -3,6 +3,8 @@
 mod background;
 mod compose;
 mod config;
+#[cfg(test)]
+mod defaults_test;
 mod production;
 mod secrets;
 mod settings;
