@@ -8,7 +8,7 @@ use entity::{
     value::{Id, Millis, Money},
 };
 
-use super::{ChangeError, Config, commit};
+use super::{Config, commit};
 use crate::auth::Keys;
 
 /// What the client sends.
@@ -56,15 +56,6 @@ pub enum Error {
     Store(#[from] StoreError),
 }
 
-impl From<ChangeError> for Error {
-    fn from(error: ChangeError) -> Self {
-        match error {
-            ChangeError::Illegal(illegal) => Self::Illegal(illegal),
-            ChangeError::Store(store) => Self::Store(store),
-        }
-    }
-}
-
 /// The use case.
 #[derive(Clone)]
 pub struct CancelRide {
@@ -105,7 +96,7 @@ impl CancelRide {
                     if fee.amount > 0 && !agreed.is_some_and(|token| this.confirms(token, &ride, fee, now)) {
                         return Err(this.ask(&ride, fee, now));
                     }
-                    Ok(commit(tx, &ride, &cancel, &this.config.timeouts(), now).await?)
+                    commit(tx, &ride, &cancel, &this.config.timeouts(), now).await
                 })
             })
             .await

@@ -8,7 +8,7 @@ use entity::{
 };
 use subtle::ConstantTimeEq;
 
-use super::{ChangeError, Config, commit};
+use super::{Config, commit};
 
 /// What dispatch says.
 #[derive(Clone)]
@@ -62,15 +62,6 @@ pub enum Error {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-impl From<ChangeError> for Error {
-    fn from(error: ChangeError) -> Self {
-        match error {
-            ChangeError::Illegal(illegal) => Self::Illegal(illegal),
-            ChangeError::Store(store) => Self::Store(store),
-        }
-    }
 }
 
 /// The use case.
@@ -128,7 +119,7 @@ async fn step(tx: &Tx, command: &Command, config: &Config, now: Millis) -> Resul
             return Err(Error::WrongPickupCode);
         }
     }
-    let next = commit(tx, &ride, &change, &config.timeouts(), now).await?;
+    let next = commit::<Error>(tx, &ride, &change, &config.timeouts(), now).await?;
     if to == RideStatus::Accepted {
         // One database: the driver index is written in the same transaction.
         DriverRide::record(tx, &command.driver_id, ride.id).await?;

@@ -7,7 +7,7 @@ use entity::{
     value::{Id, Millis},
 };
 
-use super::{ChangeError, Config, commit};
+use super::{Config, commit};
 
 /// Which ride, and how.
 #[derive(Clone)]
@@ -49,15 +49,6 @@ pub enum Error {
     Store(#[from] StoreError),
 }
 
-impl From<ChangeError> for Error {
-    fn from(error: ChangeError) -> Self {
-        match error {
-            ChangeError::Illegal(illegal) => Self::Illegal(illegal),
-            ChangeError::Store(store) => Self::Store(store),
-        }
-    }
-}
-
 /// The use case.
 #[derive(Clone)]
 pub struct EndRide {
@@ -87,7 +78,7 @@ impl EndRide {
                     if change.moves().is_some_and(|(to, _)| to == ride.status) {
                         return Ok(ride);
                     }
-                    Ok(commit(tx, &ride, &change, &timeouts, now).await?)
+                    commit(tx, &ride, &change, &timeouts, now).await
                 })
             })
             .await

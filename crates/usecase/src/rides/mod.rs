@@ -85,9 +85,9 @@ impl Config {
     }
 }
 
-/// Why a change was not committed.
+/// Why a change was not committed, where nobody but the log hears of it.
 #[derive(Debug, thiserror::Error)]
-pub enum ChangeError {
+pub(crate) enum ChangeError {
     /// The transition table has no such edge.
     #[error(transparent)]
     Illegal(#[from] Illegal),
@@ -97,13 +97,13 @@ pub enum ChangeError {
 }
 
 /// Makes `change` the ride's next version, with its event and with what partners have to be told.
-pub(crate) async fn commit(
+pub(crate) async fn commit<E: From<Illegal> + From<StoreError>>(
     tx: &Tx,
     ride: &Ride,
     change: &Change,
     timeouts: &Timeouts,
     now: Millis,
-) -> Result<Ride, ChangeError> {
+) -> Result<Ride, E> {
     let next = ride.after(change, now)?;
     ride.advance(tx, &next, change, timeouts, now).await?;
     OutboxEntry::append(tx, &next, &consequences(change, &next), now).await?;
