@@ -43,7 +43,7 @@ mod row {
 }
 
 /// How long the node that wrote a message has it to itself, milliseconds: longer than a partner may take.
-pub const LEASE_MS: i64 = 10_000;
+pub const LEASE_MS: i64 = 6_000;
 
 /// Messages that one version of a ride can leave: they are numbered `version × 8 + place`.
 const MESSAGES_A_VERSION: i32 = 8;

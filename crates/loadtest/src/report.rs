@@ -158,7 +158,7 @@ impl fmt::Display for Report {
         if self.kills > 0 {
             writeln!(
                 f,
-                "{} kills: {} failures excused, {} streams resumed",
+                "killed {} times: {} failures excused, {} streams resumed",
                 self.kills, self.excused, self.streams_resumed
             )?;
         }
