@@ -66,3 +66,35 @@ async fn a_released_ride_gets_its_time_again_and_then_expires() {
     driver.step(&id, "release").await.expect(200);
     passenger.ride_with(&id, "status", "expired").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_driver_who_never_comes_is_let_go_and_the_ride_is_matched_again() {
+    let gateway = Gateway::start_with(&[("rides.pickup_timeout_s", "1")]).await;
+    let passenger = gateway.passenger().await;
+    let id = text(&passenger.request_authorised_ride().await["id"]);
+    let mut stream = passenger.follow(&id).await;
+    gateway.driver("ana").accept(&id).await.expect(200);
+    stream.until("accepted").await;
+    assert_eq!(stream.until("requested").await.data["driver"], json!(null));
+    gateway.driver("ana").step(&id, "arrive").await.problem(409, "illegal-transition");
+    gateway.driver("ben").accept(&id).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_passenger_who_never_comes_is_not_waited_for_without_end() {
+    let gateway = Gateway::start_with(&[("rides.boarding_timeout_s", "1")]).await;
+    let (passenger, driver) = (gateway.passenger().await, gateway.driver("ana"));
+    let id = text(&driver.ride_at(&passenger, "arrived").await["id"]);
+    let ride = passenger.ride_with(&id, "status", "cancelled").await;
+    assert_eq!((&ride["cancellation"]["by"], &ride["cancellation"]["reason"]), (&json!("system"), &json!("no-show")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trip_that_nobody_ends_is_ended() {
+    let gateway = Gateway::start_with(&[("rides.trip_timeout_s", "1")]).await;
+    let (passenger, driver) = (gateway.passenger().await, gateway.driver("ana"));
+    let id = text(&driver.ride_at(&passenger, "in_progress").await["id"]);
+    let ride = passenger.ride_with(&id, "status", "cancelled").await;
+    assert_eq!(ride["cancellation"]["by"], "system");
+    passenger.request_ride().await;
+}

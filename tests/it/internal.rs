@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, fresh_phone, text};
+use crate::harness::{Gateway, eventually, fresh_phone, instant, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_is_open_and_everything_else_asks_for_the_service_token() {
@@ -127,4 +127,33 @@ async fn a_driver_call_says_which_field_it_does_not_take() {
     long["id"] = json!("x".repeat(65));
     accept(json!({ "driver": long, "pickup_eta_s": 10 })).await.blames("driver.id");
     driver.step_with(&id, "arrive", &json!({})).await.blames("driver_id");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_was_given_up_waits_for_an_operator() {
+    let settings = [("relay.max_attempts", "2"), ("relay.first_backoff_ms", "1"), ("relay.sweep_ms", "50")];
+    let gateway = Gateway::start_with(&settings).await;
+    let passenger = gateway.passenger().await;
+    let driver = gateway.driver("ana");
+    let id = text(&driver.ride_at(&passenger, "in_progress").await["id"]);
+    gateway.script("payment", &json!({ "failure_rate": 1.0, "delay_ms": 0 })).await;
+    driver.step(&id, "complete").await.expect(200);
+    let entry = eventually("the capture is given up", async || {
+        let dead = gateway.internal().get("/internal/v1/outbox/dead").send().await.expect(200);
+        dead["entries"].as_array().unwrap().first().cloned()
+    })
+    .await;
+    assert_eq!((&entry["ride_id"], &entry["kind"], &entry["attempts"]), (&json!(id), &json!("capture"), &json!(2)));
+    assert!(entry["last_error"].is_string(), "{entry}");
+    instant(&entry["dead_at"]);
+
+    gateway.script("payment", &json!({ "failure_rate": 0.0, "delay_ms": 0 })).await;
+    let path = format!("/internal/v1/outbox/dead/{}/requeue", text(&entry["id"]));
+    gateway.internal().post(&path, &json!({})).send().await.expect(204);
+    eventually("the fare is captured after all", async || {
+        let receipt = passenger.receipt(&id).await.expect(200);
+        (receipt["payment_status"] == "captured").then_some(())
+    })
+    .await;
+    gateway.internal().post(&path, &json!({})).send().await.problem(404, "not-found");
 }

@@ -10,6 +10,7 @@ mod fleet;
 mod harness;
 mod history;
 mod internal;
+mod limits;
 mod partners;
 mod problems;
 mod quotes;

@@ -153,3 +153,16 @@ async fn a_cancel_against_an_accept_leaves_one_legal_end() {
         assert_eq!(passenger.ride(&id).await["status"], "cancelled");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_confirmation_expires() {
+    let gateway = Gateway::start_with(&[("rides.confirmation_ttl_s", "1")]).await;
+    let (passenger, driver) = (gateway.passenger().await, gateway.driver("ana"));
+    let id = text(&driver.ride_at(&passenger, "arrived").await["id"]);
+    let shown = preview(&passenger, &id).await;
+    let expires_at = instant(&shown["expires_at"]);
+    eventually("the offer ends", async || (OffsetDateTime::now_utc() > expires_at).then_some(())).await;
+    let late = passenger.cancel(&id, &confirmed(&shown["confirmation_token"])).await;
+    late.problem(409, "cancellation-fee");
+    assert_eq!(passenger.ride(&id).await["status"], "arrived");
+}

@@ -283,3 +283,14 @@ async fn not_found_anywhere(stranger: &Passenger, id: &str) {
     let rating = json!({ "stars": 5, "tags": [] });
     stranger.api.post(&format!("/v1/rides/{id}/rating"), &rating).send().await.problem(404, "not-found");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_whose_clock_runs_ahead_does_not_freeze_the_car() {
+    let gateway = Gateway::start().await;
+    let (passenger, driver) = (gateway.passenger().await, gateway.driver("ana"));
+    let id = text(&driver.ride_at(&passenger, "accepted").await["id"]);
+    for lat in [40.75, 40.76, 40.77] {
+        driver.report(lat, -73.98, -3600).await.expect(204);
+        assert_eq!(passenger.ride(&id).await["driver"]["location"]["lat"], lat);
+    }
+}

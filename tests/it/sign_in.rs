@@ -179,6 +179,20 @@ async fn a_refresh_token_from_further_back_revokes_the_family() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lost_refresh_answer_can_be_asked_for_again_for_a_short_time_only() {
+    let gateway = Gateway::start_with(&[("auth.refresh_grace_s", "1")]).await;
+    let passenger = gateway.passenger().await;
+    let newest = text(&refresh(&gateway.public(), &passenger.refresh_token).await.expect(200)["refresh_token"]);
+    let refused = eventually("the time for a repeat ends", async || {
+        let answer = refresh(&gateway.public(), &passenger.refresh_token).await;
+        (answer.status != 200).then_some(answer)
+    })
+    .await;
+    refused.problem(401, "refresh-reused");
+    assert_eq!(refresh(&gateway.public(), &newest).await.status, 401, "the family is revoked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_made_up_refresh_token_is_refused() {
     let gateway = Gateway::start().await;
     refresh(&gateway.public(), "nonsense").await.problem(401, "token-invalid");
