@@ -139,8 +139,10 @@ async fn a_step_out_of_order_names_where_the_ride_is() {
     driver.step(&id, "arrive").await.expect(200);
     refused("complete", "arrived", "completed").await;
     driver.step(&id, "start").await.expect(200);
+    refused("arrive", "in_progress", "arrived").await;
     refused("release", "in_progress", "requested").await;
     driver.step(&id, "complete").await.expect(200);
+    refused("start", "completed", "in_progress").await;
     refused("release", "completed", "requested").await;
 }
 

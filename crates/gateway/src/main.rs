@@ -23,7 +23,7 @@ use crate::{
 #[derive(Parser)]
 #[command(name = "passenger-gateway", version)]
 struct Cli {
-    /// Folder of default.toml and <PROFILE>.toml [default: config, if it exists]
+    /// Folder of default.toml and PROFILE.toml [default: config, if it exists]
     #[arg(long, global = true, value_name = "FOLDER")]
     config_dir: Option<PathBuf>,
     /// local, production, or another with its own file

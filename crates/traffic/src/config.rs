@@ -20,7 +20,7 @@ pub struct Config {
 impl Default for Config {
     /// Generous: a whole office behind one address, and clients that poll, are not limited.
     fn default() -> Self {
-        Self { address_per_s: 2000, address_burst: 4000, passenger_per_s: 50, passenger_burst: 200 }
+        Self { address_per_s: 2000, address_burst: 4000, passenger_per_s: 50, passenger_burst: 500 }
     }
 }
 

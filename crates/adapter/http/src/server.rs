@@ -59,16 +59,22 @@ impl Stop {
 /// # Errors
 /// An address that cannot be bound; the text names it.
 pub fn bind(config: Config, api: Arc<Api>, drain_s: u32) -> io::Result<Servers> {
+    let edge = web::Data::new(edge::Edge {
+        entropy: api.entropy.clone(),
+        metrics: api.metrics.clone(),
+        access_log: config.access_log,
+    });
     let config = web::Data::new(config);
     let api = web::Data::from(api);
-    let (public_state, internal_state) = ((config.clone(), api.clone()), (config.clone(), api));
+    let (public_state, internal_state) = ((config.clone(), api.clone(), edge.clone()), (config.clone(), api, edge));
     let has_sandbox = public_state.1.sandbox.is_some();
 
     let public = HttpServer::new(move || {
-        let (config, api) = public_state.clone();
+        let (config, api, edge) = public_state.clone();
         App::new()
             .app_data(config)
             .app_data(api)
+            .app_data(edge)
             .wrap(from_fn(edge::admission::admit))
             .wrap(from_fn(edge::around))
             .configure(routes::configure)
@@ -81,10 +87,11 @@ pub fn bind(config: Config, api: Arc<Api>, drain_s: u32) -> io::Result<Servers> 
             .default_service(web::to(nothing_here))
     });
     let internal = HttpServer::new(move || {
-        let (config, api) = internal_state.clone();
+        let (config, api, edge) = internal_state.clone();
         App::new()
             .app_data(config)
             .app_data(api)
+            .app_data(edge)
             .wrap(from_fn(internal::authenticate))
             .wrap(from_fn(edge::around))
             .configure(internal::configure)

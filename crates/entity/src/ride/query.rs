@@ -1,6 +1,6 @@
 //! Every statement about rides and their events.
 
-use sea_orm::{ActiveValue::Set, QueryOrder, QuerySelect, entity::prelude::*, sea_query::ExprTrait};
+use sea_orm::{ActiveValue::Set, Condition, QueryOrder, QuerySelect, entity::prelude::*};
 
 use super::{
     Change, Ride, RideStatus, Timeouts,
@@ -215,14 +215,14 @@ impl Ride {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let keys = ids.iter().map(|id| (id.shard().number(), id.value()));
-        let found = row::ride::Entity::find()
-            .filter(ExprTrait::in_tuples(
-                Expr::tuple([Expr::col(row::ride::Column::Shard), Expr::col(row::ride::Column::Id)]),
-                keys,
-            ))
-            .all(&shards.everywhere().0)
-            .await?;
+        // Pairs joined by OR: each is found by the primary key, which a row value list is not on every engine.
+        let any = ids.iter().fold(Condition::any(), |any, id| {
+            let key = Condition::all()
+                .add(row::ride::Column::Shard.eq(id.shard().number()))
+                .add(row::ride::Column::Id.eq(id.value()));
+            any.add(key)
+        });
+        let found = row::ride::Entity::find().filter(any).all(&shards.everywhere().0).await?;
         found.into_iter().map(Self::try_from).collect()
     }
 

@@ -1,4 +1,4 @@
-//! A ride, from the request to the rating. Every change of one goes through [`commit`].
+//! A ride, from the request to the rating. Every change of one goes through `commit`.
 
 pub mod cancel_ride;
 pub mod drive_ride;

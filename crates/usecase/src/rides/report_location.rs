@@ -4,9 +4,6 @@ use entity::value::{DriverId, Millis, Point};
 
 use super::positions::{Position, Positions};
 
-/// How far ahead of our clock a phone's may be, milliseconds.
-const MAX_AHEAD_MS: i64 = 60_000;
-
 /// The use case.
 #[derive(Clone)]
 pub struct ReportLocation {
@@ -15,9 +12,10 @@ pub struct ReportLocation {
 }
 
 impl ReportLocation {
-    /// Takes the position. A phone whose clock is ahead is believed up to a minute, or it would look fresh for ever.
+    /// Takes the position. A phone whose clock is ahead was seen now: otherwise one such report would hide the right
+    /// ones that follow it.
     pub fn run(&self, driver_id: &DriverId, at: Point, observed_at: Millis, now: Millis) {
-        let observed_at = observed_at.min(now.plus_ms(MAX_AHEAD_MS));
+        let observed_at = observed_at.min(now);
         if !self.positions.report(driver_id, Position { at, observed_at }) {
             tracing::warn!("a driver's position was dropped: too many drivers are remembered");
         }

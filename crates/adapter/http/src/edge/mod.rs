@@ -16,13 +16,20 @@ use actix_web::{
     web,
 };
 pub use metrics::Metrics;
-use runtime::{Stopwatch, task::catch_panic};
+use runtime::{Entropy, Stopwatch, task::catch_panic};
 use tracing::Instrument;
 
-use crate::{
-    Api, Config,
-    problem::{Code, Problem},
-};
+use crate::problem::{Code, Problem};
+
+/// What the edge of a listener needs.
+pub struct Edge {
+    /// Draws request ids.
+    pub entropy: Entropy,
+    /// The series of the HTTP layer.
+    pub metrics: Metrics,
+    /// Whether to log one line a request.
+    pub access_log: bool,
+}
 
 /// The id that ties an answer, its log lines and the caller's own log together.
 #[derive(Clone)]
@@ -36,12 +43,10 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Only what is already a full answer.
 pub async fn around(request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse<BoxBody>, Error> {
     let stopwatch = Stopwatch::start();
-    let (Some(api), Some(config)) =
-        (request.app_data::<web::Data<Api>>().cloned(), request.app_data::<web::Data<Config>>().cloned())
-    else {
-        return Err(Problem::internal(&"the application has no state").into());
+    let Some(edge) = request.app_data::<web::Data<Edge>>().cloned() else {
+        return Err(Problem::internal(&"the application has no edge").into());
     };
-    let id = request_id(request.headers(), &api);
+    let id = request_id(request.headers(), &edge.entropy);
     let method = request.method().clone();
     let path = request.path().to_owned();
     request.extensions_mut().insert(RequestId(id.clone()));
@@ -68,8 +73,8 @@ pub async fn around(request: ServiceRequest, next: Next<BoxBody>) -> Result<Serv
         Err(answered) => answered.status_code(),
     };
     let elapsed = stopwatch.elapsed();
-    api.metrics.observe(&route, &method, status, elapsed);
-    if config.access_log {
+    edge.metrics.observe(&route, &method, status, elapsed);
+    if edge.access_log {
         // The route, never the path: a path may hold a phone.
         let ms = elapsed.as_secs_f64() * 1000.0;
         tracing::info!(target: "access", %method, route, status = status.as_u16(), ms, "answered");
@@ -152,10 +157,10 @@ fn finish(headers: &mut HeaderMap, id: &str) {
 }
 
 /// The caller's id if it is short and plain, else a new one.
-fn request_id(headers: &HeaderMap, api: &Api) -> String {
+fn request_id(headers: &HeaderMap, entropy: &Entropy) -> String {
     let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let plain = |id: &&str| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
-    given.filter(plain).map_or_else(|| hex(&api.entropy.bytes::<16>()), str::to_owned)
+    given.filter(plain).map_or_else(|| hex(&entropy.bytes::<16>()), str::to_owned)
 }
 
 /// The trace that the caller's `traceparent` (W3C Trace Context) belongs to.
@@ -167,3 +172,6 @@ fn trace_id(headers: &HeaderMap) -> Option<&str> {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests;
