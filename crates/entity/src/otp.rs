@@ -87,6 +87,28 @@ impl OtpChallenge {
         }
     }
 
+    /// Removes a challenge whose code was not sent: it counts for nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn withdraw(tx: &Tx, id: Id<Self>) -> Result<(), StoreError> {
+        row::Entity::delete_by_id((id.shard().number(), id.value())).exec(&tx.inner).await?;
+        Ok(())
+    }
+
+    /// Removes every challenge of a phone, which stands in them.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn forget_phone(tx: &Tx, phone_hash: PhoneHash) -> Result<(), StoreError> {
+        row::Entity::delete_many()
+            .filter(row::Column::Shard.eq(phone_hash.shard().number()))
+            .filter(row::Column::PhoneHmac.eq(phone_hash.0.to_vec()))
+            .exec(&tx.inner)
+            .await?;
+        Ok(())
+    }
+
     /// How many codes were asked for this phone since `since`.
     ///
     /// # Errors

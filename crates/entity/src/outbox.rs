@@ -1,5 +1,5 @@
 //! Table `outbox`: what a partner has to be told, written in the transaction that decided it, delivered at least
-//! once, in order for each ride, and removed when it is acknowledged.
+//! once, in order for each ride and partner, and removed when it is acknowledged.
 
 use std::{fmt, str::FromStr};
 
@@ -45,8 +45,12 @@ mod row {
 /// How long the node that wrote a message has it to itself, milliseconds: longer than a partner may take.
 pub const LEASE_MS: i64 = 6_000;
 
-/// Messages that one version of a ride can leave: they are numbered `version × 8 + place`.
-const MESSAGES_A_VERSION: i32 = 8;
+/// Messages are numbered `version × 8 + lane + place`, with up to four places in each of two lanes. What one partner
+/// has to be told keeps its order; a partner that is down holds up nobody else.
+const NUMBERS_A_VERSION: i32 = 8;
+const PLACES_A_LANE: i32 = 4;
+/// The bit of a number that tells the lane.
+const LANE_BIT: i32 = 4;
 
 /// What a partner has to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +72,14 @@ pub enum Message {
 }
 
 impl Message {
+    /// Where the lane of the partner who is told begins.
+    fn lane(&self) -> i32 {
+        match self {
+            Self::Authorise | Self::Capture { .. } | Self::Void => 0,
+            Self::RequestDriver | Self::WithdrawDriver => LANE_BIT,
+        }
+    }
+
     /// Its name, for metrics and operators.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -130,11 +142,11 @@ impl OutboxEntry {
     /// [`StoreError`] when the database fails.
     pub async fn append(tx: &Tx, ride: &Ride, messages: &[Message], now: Millis) -> Result<(), StoreError> {
         let mut rows = Vec::with_capacity(messages.len());
-        for (place, message) in (0..MESSAGES_A_VERSION).zip(messages) {
+        for (place, message) in (0..PLACES_A_LANE).zip(messages) {
             rows.push(row::ActiveModel {
                 shard: Set(ride.id.shard().number()),
                 ride_id: Set(ride.id.value()),
-                seq: Set(ride.version * MESSAGES_A_VERSION + place),
+                seq: Set(ride.version * NUMBERS_A_VERSION + message.lane() + place),
                 message: Set(serde_json::to_string(message).map_err(|e| corrupt(&e))?),
                 attempts: Set(0),
                 due_at: Set(Some(now.plus_ms(LEASE_MS).0)),
@@ -149,31 +161,42 @@ impl OutboxEntry {
         Ok(())
     }
 
-    /// The oldest message of a ride that is not dead: the only one that may be delivered.
+    /// The oldest message of a ride to each partner that is not dead: the only ones that may be delivered.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn head(conn: impl Into<Conn<'_>>, ride_id: Id<Ride>) -> Result<Option<Self>, StoreError> {
+    pub async fn heads(conn: impl Into<Conn<'_>>, ride_id: Id<Ride>) -> Result<Vec<Self>, StoreError> {
         let found = row::Entity::find()
             .filter(row::Column::Shard.eq(ride_id.shard().number()))
             .filter(row::Column::RideId.eq(ride_id.value()))
             .filter(row::Column::DueAt.is_not_null())
             .order_by_asc(row::Column::Seq)
-            .limit(1)
-            .one(&conn.into().0)
+            .all(&conn.into().0)
             .await?;
-        found.map(Self::from_row).transpose()
+        let mut heads: Vec<Self> = Vec::new();
+        for row in found {
+            if heads.iter().all(|head| head.key.seq & LANE_BIT != row.seq & LANE_BIT) {
+                heads.push(Self::from_row(row)?);
+            }
+        }
+        Ok(heads)
     }
 
-    /// Rides with a message that any relay may take; due work, so it names no shard.
+    /// Rides with a message that any relay may take now: due, and the oldest to its partner. Due work, so it names no
+    /// shard.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn due_rides(shards: &Shards, now: Millis, limit: u64) -> Result<Vec<Id<Ride>>, StoreError> {
+        // One that waits behind another would fill the batch again and again without being delivered.
+        let is_head = "NOT EXISTS (SELECT 1 FROM outbox AS earlier WHERE earlier.shard = outbox.shard \
+                       AND earlier.ride_id = outbox.ride_id AND earlier.seq < outbox.seq \
+                       AND (earlier.seq & 4) = (outbox.seq & 4) AND earlier.due_at IS NOT NULL)";
         let ids: Vec<i64> = row::Entity::find()
             .select_only()
             .column(row::Column::RideId)
             .filter(row::Column::DueAt.lte(now.0))
+            .filter(Expr::cust(is_head))
             .order_by_asc(row::Column::DueAt)
             .limit(limit)
             .into_tuple()
@@ -196,30 +219,17 @@ impl OutboxEntry {
         Ok((waiting, dead))
     }
 
-    /// Takes a due message for [`LEASE_MS`]; `false` when somebody else was faster. Later messages of the ride are
-    /// put off with it, so that they do not look due.
+    /// Takes a due message for [`LEASE_MS`]; `false` when somebody else was faster.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn claim(&self, tx: &Tx, now: Millis) -> Result<bool, StoreError> {
-        let lease = Expr::value(Some(now.plus_ms(LEASE_MS).0));
         let done = Self::update(self.key)
-            .col_expr(row::Column::DueAt, lease.clone())
+            .col_expr(row::Column::DueAt, Expr::value(Some(now.plus_ms(LEASE_MS).0)))
             .filter(row::Column::DueAt.eq(self.due_at.map(|d| d.0)))
             .exec(&tx.inner)
             .await?;
-        if done.rows_affected == 0 {
-            return Ok(false);
-        }
-        row::Entity::update_many()
-            .col_expr(row::Column::DueAt, lease)
-            .filter(row::Column::Shard.eq(self.key.ride_id.shard().number()))
-            .filter(row::Column::RideId.eq(self.key.ride_id.value()))
-            .filter(row::Column::Seq.gt(self.key.seq))
-            .filter(row::Column::DueAt.lte(now.0))
-            .exec(&tx.inner)
-            .await?;
-        Ok(true)
+        Ok(done.rows_affected == 1)
     }
 
     /// Removes an acknowledged message; `false` when it is gone already.

@@ -52,6 +52,7 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Box<dyn Error>> 
     let ride_signals = RideSignals::default();
     let shards = open_shards(&settings, &supervisor, &entropy, &registry, &waker, &ride_signals).await?;
     let (drain_s, http) = (settings.runtime.drain_s, settings.http.clone());
+    let unready = Duration::from_secs(settings.runtime.unready_s.into());
     let node = Node { clock, entropy, registry, supervisor, keys, shards, waker, ride_signals };
     let ready = Readiness::default();
     let api = node.assemble(&settings, inbox, ready.clone())?;
@@ -76,8 +77,11 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Box<dyn Error>> 
     ready.set(false);
     let deadline = Duration::from_secs(drain_s.into());
     let end = async {
+        // A load balancer looks and sends nobody new; who comes meanwhile is served.
+        tokio::time::sleep(unready).await;
         // Streams end by the shutdown signal; the listeners let the other requests finish meanwhile.
         let (report, ()) = tokio::join!(node.supervisor.shutdown(deadline), stop.gracefully());
+        node.shards.close().await;
         report
     };
     let report = signals.unless_repeated(end).await;
@@ -212,7 +216,7 @@ impl Node {
             sign_in: SignIn { config: auth.clone(), keys: self.keys.clone(), shards: shards() },
             refresh: Refresh { config: auth, keys: self.keys.clone(), shards: shards() },
             sign_out: SignOut { shards: shards() },
-            change_profile: ChangeProfile { shards: shards() },
+            change_profile: ChangeProfile { keys: self.keys.clone(), shards: shards() },
             quote_trip: QuoteTrip {
                 config: settings.quotes.clone(),
                 pricing: pricing.clone(),

@@ -13,6 +13,9 @@ use crate::Invalid;
 pub struct Config {
     /// Seconds that requests and tasks get to end after a stop signal, 0…600.
     pub drain_s: u32,
+    /// Seconds between saying "not ready" and closing the listeners, 0…60: the time in which a load balancer looks. Comes
+    /// before `drain_s`.
+    pub unready_s: u32,
     /// Which log lines are written: a level, or directives like `info,entity=debug`.
     pub log: String,
     /// How log lines look.
@@ -31,7 +34,12 @@ pub enum LogFormat {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { drain_s: 20, log: "info,actix_server=warn".into(), log_format: LogFormat::Pretty }
+        Self {
+            drain_s: 20,
+            unready_s: 0,
+            log: "info,actix_server=warn,actix_http=off".into(),
+            log_format: LogFormat::Pretty,
+        }
     }
 }
 
@@ -43,6 +51,9 @@ impl Config {
     pub fn validate(&self) -> Result<(), Invalid> {
         if self.drain_s > 600 {
             return Err(Invalid::new("drain_s", "0…600 seconds"));
+        }
+        if self.unready_s > 60 {
+            return Err(Invalid::new("unready_s", "0…60 seconds"));
         }
         if self.log.trim().is_empty() || EnvFilter::try_new(&self.log).is_err() {
             return Err(Invalid::new(
@@ -75,6 +86,8 @@ pub fn init(config: &Config) -> Result<(), InitError> {
         .map_err(|_| Invalid::new("log", "a level or directives like `info,entity=debug`"))?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // A line that cannot be written (disk full) is lost; told on standard error it would end the process.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     let set = match config.log_format {

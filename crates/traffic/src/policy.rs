@@ -48,8 +48,8 @@ pub struct Quota {
     pub window_s: u32,
     /// `r`: requests that would be admitted now.
     pub remaining: u32,
-    /// `t`: seconds, rounded up, until the bucket is full again; after a refusal until one more is admitted, because
-    /// the draft wants `t` and `Retry-After` to mean the same moment.
+    /// `t`: seconds, rounded up, until the bucket is full again; after a refusal until one more is admitted, to
+    /// which HTTP adds jitter in `Retry-After`.
     pub reset_s: u32,
 }
 

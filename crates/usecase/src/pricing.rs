@@ -5,7 +5,7 @@ use entity::{
     value::{Area, Currency, Money, Point, Product},
 };
 use runtime::Invalid;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The `[pricing]` section. Amounts are minor units (cents).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,18 +15,20 @@ pub struct Config {
     #[serde(deserialize_with = "runtime::config::list")]
     pub area: Vec<f64>,
     /// Prices of `economy`.
+    #[serde(deserialize_with = "economy")]
     pub economy: Tariff,
     /// Prices of `comfort`.
+    #[serde(deserialize_with = "comfort")]
     pub comfort: Tariff,
     /// Prices of `xl`.
+    #[serde(deserialize_with = "xl")]
     pub xl: Tariff,
     /// Most that calling off late costs; never more than the fare.
     pub cancellation_fee: i64,
 }
 
 /// Prices of one product, minor units.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Tariff {
     /// For getting in.
     pub base: i64,
@@ -38,16 +40,46 @@ pub struct Tariff {
     pub minimum: i64,
 }
 
+const ECONOMY: Tariff = Tariff { base: 255, per_km: 109, per_min: 35, minimum: 800 };
+const COMFORT: Tariff = Tariff { base: 325, per_km: 142, per_min: 45, minimum: 1050 };
+const XL: Tariff = Tariff { base: 385, per_km: 178, per_min: 50, minimum: 1250 };
+
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            area: vec![40.68, -74.05, 40.90, -73.89],
-            economy: Tariff { base: 255, per_km: 109, per_min: 35, minimum: 800 },
-            comfort: Tariff { base: 325, per_km: 142, per_min: 45, minimum: 1050 },
-            xl: Tariff { base: 385, per_km: 178, per_min: 50, minimum: 1250 },
-            cancellation_fee: 500,
-        }
+        let area = vec![40.68, -74.05, 40.90, -73.89];
+        Self { area, economy: ECONOMY, comfort: COMFORT, xl: XL, cancellation_fee: 500 }
     }
+}
+
+fn economy<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Tariff, D::Error> {
+    over(ECONOMY, deserializer)
+}
+
+fn comfort<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Tariff, D::Error> {
+    over(COMFORT, deserializer)
+}
+
+fn xl<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Tariff, D::Error> {
+    over(XL, deserializer)
+}
+
+/// The product's own prices where none is given, so that one price can be set alone.
+fn over<'de, D: Deserializer<'de>>(prices: Tariff, deserializer: D) -> Result<Tariff, D::Error> {
+    #[derive(Default, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Given {
+        base: Option<i64>,
+        per_km: Option<i64>,
+        per_min: Option<i64>,
+        minimum: Option<i64>,
+    }
+    let given = Given::deserialize(deserializer)?;
+    Ok(Tariff {
+        base: given.base.unwrap_or(prices.base),
+        per_km: given.per_km.unwrap_or(prices.per_km),
+        per_min: given.per_min.unwrap_or(prices.per_min),
+        minimum: given.minimum.unwrap_or(prices.minimum),
+    })
 }
 
 impl Config {
@@ -59,10 +91,22 @@ impl Config {
         if self.area().is_none() {
             return Err(Invalid::new("area", "south, west, north, east in degrees, south < north and west < east"));
         }
-        for (key, t) in [("economy", self.economy), ("comfort", self.comfort), ("xl", self.xl)] {
-            let amounts = [t.base, t.per_km, t.per_min, t.minimum];
-            if amounts.iter().any(|amount| !(0..=1_000_000).contains(amount)) {
-                return Err(Invalid::new(key, "amounts of 0 to 1000000 (minor units)"));
+        for (key, amount) in [
+            ("economy.base", self.economy.base),
+            ("economy.per_km", self.economy.per_km),
+            ("economy.per_min", self.economy.per_min),
+            ("economy.minimum", self.economy.minimum),
+            ("comfort.base", self.comfort.base),
+            ("comfort.per_km", self.comfort.per_km),
+            ("comfort.per_min", self.comfort.per_min),
+            ("comfort.minimum", self.comfort.minimum),
+            ("xl.base", self.xl.base),
+            ("xl.per_km", self.xl.per_km),
+            ("xl.per_min", self.xl.per_min),
+            ("xl.minimum", self.xl.minimum),
+        ] {
+            if !(0..=1_000_000).contains(&amount) {
+                return Err(Invalid::new(key, "0 to 1000000 (minor units)"));
             }
         }
         if !(0..=1_000_000).contains(&self.cancellation_fee) {

@@ -1,6 +1,8 @@
 //! A passenger changes or deletes their profile.
 
-use entity::{Passenger, ProfilePatch, Ride, Session, Shards, StoreError, value::Id};
+use entity::{OtpChallenge, Passenger, ProfilePatch, Ride, Session, Shards, StoreError, value::Id};
+
+use crate::auth::Keys;
 
 /// Why the profile stays.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +21,8 @@ pub enum Error {
 /// The use case.
 #[derive(Clone)]
 pub struct ChangeProfile {
+    /// Finds what is kept under the phone.
+    pub keys: Keys,
     /// Where passengers are kept.
     pub shards: Shards,
 }
@@ -38,12 +42,16 @@ impl ChangeProfile {
     /// # Errors
     /// See [`Error`].
     pub async fn delete(&self, id: Id<Passenger>) -> Result<(), Error> {
+        let keys = self.keys.clone();
         self.shards
             .write(id.shard(), move |tx| {
+                let keys = keys.clone();
                 Box::pin(async move {
                     if let Some(ride) = Ride::find_active(tx, id).await? {
                         return Err(Error::AlreadyRiding(ride.id));
                     }
+                    let passenger = Passenger::find(tx, id).await?.ok_or(Error::Gone)?;
+                    OtpChallenge::forget_phone(tx, keys.phone_hash(&passenger.phone)).await?;
                     Session::revoke_all(tx, id).await?;
                     if Passenger::anonymise(tx, id).await? { Ok(()) } else { Err(Error::Gone) }
                 })

@@ -6,6 +6,7 @@ use entity::{
     Offer, Passenger, Quote, QuoteOption, Shards, StoreError,
     value::{Area, Id, Millis, Point, Product},
 };
+use futures_util::future::{try_join, try_join_all};
 use runtime::Invalid;
 use serde::{Deserialize, Serialize};
 
@@ -89,11 +90,9 @@ impl QuoteTrip {
     ) -> Result<Quote, Error> {
         self.inside("pickup", pickup)?;
         self.inside("dropoff", dropoff)?;
-        // Both questions share one time-out: the passenger waits once.
-        let (route, etas) = within_timeout(async {
-            Ok((self.routing.route(pickup, dropoff, now).await?, self.etas(pickup, now).await?))
-        })
-        .await?;
+        // Every question at once, each with the time that a partner has.
+        let route = within_timeout(self.routing.route(pickup, dropoff, now));
+        let (route, etas) = try_join(route, self.etas(pickup, now)).await?;
         let options = etas.into_iter().map(|(product, pickup_eta_s)| {
             let (fare, breakdown) = self.pricing.fare(product, route.distance_m, route.duration_s);
             QuoteOption { product, pickup_eta_s, fare, breakdown }
@@ -120,15 +119,15 @@ impl QuoteTrip {
             let latitude_fits = (self.area.min.lat..=self.area.max.lat).contains(&at.lat);
             return Err(Error::OutOfArea { field: if latitude_fits { "lng" } else { "lat" }, area: self.area });
         }
-        Ok(within_timeout(self.etas(at, now)).await?)
+        Ok(self.etas(at, now).await?)
     }
 
     async fn etas(&self, at: Point, now: Millis) -> Result<Vec<(Product, u32)>, PartnerError> {
-        let mut etas = Vec::with_capacity(Product::ALL.len());
-        for product in Product::ALL {
-            etas.push((product, self.routing.pickup_eta_s(product, at, now).await?));
-        }
-        Ok(etas)
+        let eta = |product| async move {
+            let eta = within_timeout(self.routing.pickup_eta_s(product, at, now)).await?;
+            Ok((product, eta))
+        };
+        try_join_all(Product::ALL.map(eta)).await
     }
 
     fn inside(&self, field: &'static str, point: Point) -> Result<(), Error> {

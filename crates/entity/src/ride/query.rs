@@ -258,6 +258,18 @@ impl Ride {
         Ok(ids.into_iter().map(Id::raw).collect())
     }
 
+    /// The ride, if its status has timed out.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn find_timed_out(tx: &Tx, id: Id<Self>, now: Millis) -> Result<Option<Self>, StoreError> {
+        let found = row::ride::Entity::find_by_id((id.shard().number(), id.value()))
+            .filter(row::ride::Column::DueAt.lte(now.0))
+            .one(&tx.inner)
+            .await?;
+        found.map(Self::try_from).transpose()
+    }
+
     /// The ride as of every version after `seq`, in order, from the log.
     ///
     /// # Errors

@@ -7,8 +7,8 @@ use crate::value::IdError;
 /// The database did not do what was asked. Never shown to a passenger: it becomes a 500 or a 503.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// No connection in time, or the lock was held too long: the same call may work later.
-    #[error("the database is busy: {0}")]
+    /// No connection in time, the lock was held too long, the disk is full: the same call may work later.
+    #[error("the database cannot do that now: {0}")]
     Busy(String),
     /// An id that was drawn was taken, several times in a row.
     #[error("no free id could be drawn")]
@@ -43,10 +43,12 @@ pub enum StoreError {
 impl From<DbErr> for StoreError {
     fn from(error: DbErr) -> Self {
         let text = error.to_string();
-        // SQLITE_BUSY (5) and SQLITE_LOCKED (6) have no typed form in the driver's error.
+        // SQLITE_BUSY (5), SQLITE_LOCKED (6) and SQLITE_FULL (13) have no typed form in the driver's error.
         let busy = matches!(error, DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))
             || text.contains("database is locked")
-            || text.contains("database table is locked");
+            || text.contains("database table is locked")
+            || text.contains("database or disk is full")
+            || text.contains("disk I/O error");
         if busy { Self::Busy(text) } else { Self::Database(error) }
     }
 }

@@ -111,14 +111,28 @@ impl Shards {
         run.await.unwrap_or_else(|panic| Err(E::from(StoreError::Task(panic.to_string()))))
     }
 
+    /// Closes every connection, so that what is committed lies in the database file itself. The last call: what comes
+    /// later finds no connection.
+    pub async fn close(&self) {
+        for pool in [&self.0.readers, &self.0.writer] {
+            if let Err(error) = pool.clone().close().await {
+                tracing::warn!(%error, "a database did not close cleanly; nothing is lost, its log holds the rest");
+            }
+        }
+    }
+
     async fn begin(&self) -> Result<Tx, StoreError> {
-        let options = TransactionOptions {
-            // A deferred transaction that upgrades to a writer fails at once when another one wrote.
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
-        let inner = self.0.writer.begin_with_options(options).await.map_err(StoreError::from)?;
+        let inner = self.0.writer.begin_with_options(immediate()).await?;
         Ok(Tx { inner, shards: self.clone(), collided: AtomicBool::new(false), committed: Mutex::default() })
+    }
+}
+
+/// On SQLite a transaction that will write takes the lock at once: a deferred one that upgrades fails when another
+/// one wrote meanwhile.
+fn immediate() -> TransactionOptions {
+    TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
     }
 }
 

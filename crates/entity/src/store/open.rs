@@ -3,10 +3,13 @@
 use std::{path::Path, sync::Arc};
 
 use migrations::Migrator;
-use sea_orm::{ConnectOptions, Database, DatabaseConnection, sqlx::sqlite};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, TransactionTrait,
+    sqlx::{Connection, sqlite},
+};
 use sea_orm_migration::MigratorTrait;
 
-use super::{Config, Deps, Inner, Shards, StoreError, Synchronous};
+use super::{Config, Deps, Inner, Shards, StoreError, Synchronous, immediate};
 
 impl Config {
     /// Opens the databases and applies the migrations they lack.
@@ -17,7 +20,8 @@ impl Config {
         let path = self.file()?;
         let opened = |error: StoreError| StoreError::Open(format!("cannot open {}: {error}", path.display()));
         let writer = self.connect(&path, 1).await.map_err(opened)?;
-        apply_missing(&writer).await.map_err(opened)?;
+        apply_missing(&writer, &path).await.map_err(opened)?;
+        can_write(&writer).await.map_err(opened)?;
         let readers = self.connect(&path, self.readers).await.map_err(opened)?;
         Ok(Shards(Arc::new(Inner {
             writer,
@@ -36,7 +40,7 @@ impl Config {
         let path = self.file()?;
         let opened = |error: StoreError| StoreError::Open(format!("cannot migrate {}: {error}", path.display()));
         let writer = self.connect(&path, 1).await.map_err(opened)?;
-        apply_missing(&writer).await.map_err(opened)
+        apply_missing(&writer, &path).await.map_err(opened)
     }
 
     fn file(&self) -> Result<std::path::PathBuf, StoreError> {
@@ -70,12 +74,19 @@ impl Config {
                     .synchronous(synchronous)
                     .foreign_keys(true)
                     .busy_timeout(busy)
+            })
+            // SQLite rolls a failed COMMIT back (disk full), but the driver goes on counting an open transaction: the next
+            // one would be a savepoint, acknowledged and never committed. Such a connection is closed.
+            .map_sqlx_sqlite_pool_opts(|pool| {
+                pool.after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
             });
         Ok(Database::connect(options).await?)
     }
 }
 
-async fn apply_missing(writer: &DatabaseConnection) -> Result<Vec<String>, StoreError> {
+/// Applies what is missing, one process at a time: those that start together wait for the first.
+async fn apply_missing(writer: &DatabaseConnection, path: &Path) -> Result<Vec<String>, StoreError> {
+    let _locked = lock(path.with_extension("migrate.lock")).await?;
     let pending = Migrator::get_pending_migrations(writer).await?;
     let names: Vec<String> = pending.iter().map(|step| step.name().to_owned()).collect();
     if !names.is_empty() {
@@ -83,4 +94,25 @@ async fn apply_missing(writer: &DatabaseConnection) -> Result<Vec<String>, Store
         tracing::info!(steps = names.join(", "), "schema brought up to date");
     }
     Ok(names)
+}
+
+/// A lock that the operating system frees when the file is closed, however the process ends.
+async fn lock(path: std::path::PathBuf) -> Result<std::fs::File, StoreError> {
+    let locked = tokio::task::spawn_blocking(move || {
+        let file = std::fs::File::options().create(true).truncate(false).write(true).open(&path)?;
+        file.lock()?;
+        Ok::<_, std::io::Error>(file)
+    });
+    match locked.await {
+        Ok(Ok(file)) => Ok(file),
+        Ok(Err(error)) => Err(StoreError::Open(format!("cannot lock for the migration: {error}"))),
+        Err(panic) => Err(StoreError::Task(panic.to_string())),
+    }
+}
+
+/// Fails where every write would: a file or folder that this process may only read.
+async fn can_write(writer: &DatabaseConnection) -> Result<(), StoreError> {
+    let tx = writer.begin_with_options(immediate()).await?;
+    tx.execute_unprepared("CREATE TABLE write_probe (probe INTEGER)").await?;
+    Ok(tx.rollback().await?)
 }

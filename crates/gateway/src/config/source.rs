@@ -95,7 +95,7 @@ impl Sources {
                 Err(error) => problems.push(Problem {
                     key: path.display().to_string(),
                     origin: "file".to_owned(),
-                    reason: error.to_string(),
+                    reason: without_snippet(&error.to_string()),
                 }),
             }
         }
@@ -142,6 +142,14 @@ impl Sources {
         }
         files
     }
+}
+
+/// What a parser says on one line, without the lines of the file that it shows: one may hold a secret.
+fn without_snippet(message: &str) -> String {
+    let shows_the_file =
+        |line: &&str| !line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').starts_with('|');
+    let said: Vec<&str> = message.lines().filter(shows_the_file).map(str::trim).collect();
+    said.join("; ")
 }
 
 /// Tells where a value came from.

@@ -171,3 +171,11 @@ fn the_report_tells_what_is_in_effect_and_hides_secrets() {
         ]
     );
 }
+
+#[test]
+fn a_file_that_does_not_parse_is_named_without_the_line_that_may_hold_a_secret() {
+    let folder = Folder::with(&[("default.toml", "[http]\ntoken = hunter2 # quotes forgotten\n")]);
+    let told = folder.sections(&[]).finish().expect_err("refused").to_string();
+    assert!(told.contains("default.toml") && told.contains("line 2"), "{told}");
+    assert!(!told.contains("hunter2"), "{told}");
+}

@@ -62,7 +62,15 @@ impl RequestCode {
     pub async fn run(&self, phone: Phone, now: Millis) -> Result<Sent, Error> {
         let code = format!("{:06}", self.entropy.below(1_000_000));
         let challenge = self.store(phone, code.clone(), now).await?;
-        within_timeout(self.sms.send_code(&challenge.phone, &code)).await?;
+        if let Err(error) = within_timeout(self.sms.send_code(&challenge.phone, &code)).await {
+            // An outage of the partner must not spend the phone's budget.
+            let id = challenge.id;
+            self.shards
+                .write(id.shard(), move |tx| Box::pin(OtpChallenge::withdraw(tx, id)))
+                .await
+                .map_err(Error::Store)?;
+            return Err(error.into());
+        }
         Ok(Sent {
             challenge_id: challenge.id,
             expires_at: challenge.expires_at,

@@ -33,33 +33,34 @@ enum Said {
 impl Relay {
     /// Delivers the ride's messages until there is none that may be delivered now.
     pub(super) async fn deliver_ride(&self, ride_id: Id<Ride>) {
-        loop {
-            match self.deliver_head(ride_id).await {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => {
-                    // The message stays; its lease runs out and the sweep finds it.
-                    tracing::warn!(%ride_id, %error, "a delivery could not be recorded");
-                    return;
-                }
-            }
-        }
+        while self.deliver_heads(ride_id).await.unwrap_or_else(|error| {
+            // The message stays; its lease runs out and the sweep finds it.
+            tracing::warn!(%ride_id, %error, "a delivery could not be recorded");
+            false
+        }) {}
     }
 
-    /// Delivers the oldest message; `false` when there is none to deliver now.
-    async fn deliver_head(&self, ride_id: Id<Ride>) -> Result<bool, StoreError> {
-        let Some(entry) = OutboxEntry::head(self.shards.read(ride_id.shard()), ride_id).await? else {
-            return Ok(false);
-        };
-        if !self.take(&entry).await? {
+    /// Delivers the oldest message to each partner; `false` when that led nowhere.
+    async fn deliver_heads(&self, ride_id: Id<Ride>) -> Result<bool, StoreError> {
+        let mut delivered = false;
+        for head in OutboxEntry::heads(self.shards.read(ride_id.shard()), ride_id).await? {
+            delivered |= self.deliver(&head).await?;
+        }
+        Ok(delivered)
+    }
+
+    /// Delivers one message; `false` when it is not ours to deliver now, or the partner failed.
+    async fn deliver(&self, entry: &OutboxEntry) -> Result<bool, StoreError> {
+        let ride_id = entry.key.ride_id;
+        if !self.take(entry).await? {
             return Ok(false);
         }
         let Some(ride) = Ride::find(self.shards.read(ride_id.shard()), ride_id).await? else { return Ok(false) };
         // A partner's code that panics is a partner that failed.
         let said = catch_panic(self.tell(&ride, entry.message)).await;
         match said.unwrap_or_else(|panic| Err(PartnerError::Unavailable(panic))) {
-            Ok(said) => self.record(&entry, said).await.map(|()| true),
-            Err(error) => self.put_off(&entry, &error).await.map(|()| false),
+            Ok(said) => self.record(entry, said).await.map(|()| true),
+            Err(error) => self.put_off(entry, &error).await.map(|()| false),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Tells partners what the outbox holds: at least once, in order for each ride, with backoff, and a dead-letter
+//! Tells partners what the outbox holds: at least once, in order for each ride and partner, with backoff, and a dead-letter
 //! state that an operator sees.
 
 pub mod dead_letters;

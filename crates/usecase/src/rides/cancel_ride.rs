@@ -22,8 +22,8 @@ pub struct Command {
     pub reason: String,
     /// What [`Error::FeeUnconfirmed`] gave, if the passenger agrees.
     pub confirmation_token: Option<String>,
-    /// The version that the client saw, if it insists.
-    pub if_match: Option<i32>,
+    /// The versions that the client insists on, if it does.
+    pub if_match: Option<Vec<i32>>,
 }
 
 /// Why the ride goes on.
@@ -89,7 +89,7 @@ impl CancelRide {
                     let cancel = Change::Cancelled { by: Actor::Passenger, reason: command.reason, fee: fee.amount };
                     // Whether it is possible at all comes before what the client insists on and what it costs.
                     ride.after(&cancel, now)?;
-                    if command.if_match.is_some_and(|seen| seen != ride.version) {
+                    if command.if_match.as_ref().is_some_and(|seen| !seen.contains(&ride.version)) {
                         return Err(Error::PreconditionFailed { current: ride.version });
                     }
                     let agreed = command.confirmation_token.as_deref();

@@ -46,11 +46,9 @@ impl TimeOutRides {
         let timeouts = self.config.timeouts();
         let moved = self.shards.write(ride_id.shard(), move |tx| {
             Box::pin(async move {
-                let Some(ride) = Ride::find(tx, ride_id).await? else { return Ok(None) };
-                // It may have moved since it was listed.
-                if ride.due_at(&timeouts).is_none_or(|due| due > now) {
-                    return Ok(None);
-                }
+                // It may have moved since it was listed. The deadline is the stored one: a setting that was changed
+                // speaks of the statuses that rides reach from then on.
+                let Some(ride) = Ride::find_timed_out(tx, ride_id, now).await? else { return Ok(None) };
                 let Some(change) = timeout_of(ride.status).and_then(|to| change_to(to, ride.status)) else {
                     return Ok(None);
                 };

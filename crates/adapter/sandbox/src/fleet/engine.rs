@@ -16,7 +16,7 @@ use usecase::{drive_ride, port::FleetSettings};
 
 use super::{
     Shared, driver,
-    job::{Done, Job},
+    job::{Done, Job, Page},
     motion,
     plan::{self, Action},
     view::View,
@@ -136,7 +136,7 @@ impl Engine {
     /// Takes an answer.
     pub(crate) fn finished(&mut self, done: Done, now: Millis) {
         match done {
-            Done::Page(Ok(rides)) => self.page(&rides, now),
+            Done::Page(Ok(page)) => self.page(&page, now),
             Done::Page(Err(error)) => {
                 tracing::warn!(%error, "sandbox fleet cannot read the open rides, tries again");
                 self.sweep.next_page = Some(now.plus_ms(SWEEP_RETRY_MS));
@@ -239,11 +239,11 @@ impl Engine {
         }
     }
 
-    fn page(&mut self, rides: &[Ride], now: Millis) {
-        for ride in rides {
+    fn page(&mut self, page: &Page, now: Millis) {
+        for ride in &page.rides {
             self.observe(ride, false, now);
         }
-        self.sweep.after = rides.last().map(|ride| ride.id);
+        self.sweep.after = page.last;
         if self.sweep.after.is_some() {
             self.sweep.next_page = Some(now);
             return;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use entity::{
-    Ride, StoreError,
+    Message, OutboxEntry, Ride, RideStatus, Shards, StoreError,
     value::{DriverId, Id, Millis},
 };
 use usecase::drive_ride;
@@ -23,10 +23,18 @@ pub(crate) enum Job {
     Step { ride_id: Id<Ride>, driver_id: DriverId, step: drive_ride::Step },
 }
 
+/// Some of the open rides, by id.
+pub(crate) struct Page {
+    /// Those that the fleet may know of.
+    pub(crate) rides: Vec<Ride>,
+    /// Where the next page starts; `None` at the end.
+    pub(crate) last: Option<Id<Ride>>,
+}
+
 /// How a call ended.
 pub(crate) enum Done {
     Loaded { ride_id: Id<Ride>, ride: Result<Option<Box<Ride>>, StoreError> },
-    Page(Result<Vec<Ride>, StoreError>),
+    Page(Result<Page, StoreError>),
     Stepped { ride_id: Id<Ride>, ride: Result<Box<Ride>, drive_ride::Error> },
 }
 
@@ -37,10 +45,28 @@ pub(crate) async fn perform(fleet: Arc<Shared>, job: Job, now: Millis) -> Done {
             let ride = Ride::find(actions.shards.read(ride_id.shard()), ride_id).await;
             Done::Loaded { ride_id, ride: ride.map(|ride| ride.map(Box::new)) }
         }
-        Job::Page(after) => Done::Page(Ride::list_open(&actions.shards, after, PAGE).await),
+        Job::Page(after) => Done::Page(page(&actions.shards, after).await),
         Job::Step { ride_id, driver_id, step } => {
             let command = drive_ride::Command { ride_id, driver_id, step };
             Done::Stepped { ride_id, ride: actions.drive_ride.run(command, now).await.map(Box::new) }
         }
     }
+}
+
+/// The next open rides. One that waits for a driver of whom dispatch was not told yet is none of the fleet's business:
+/// a dispatch that is down must not find drivers.
+async fn page(shards: &Shards, after: Option<Id<Ride>>) -> Result<Page, StoreError> {
+    let open = Ride::list_open(shards, after, PAGE).await?;
+    let last = open.last().map(|ride| ride.id);
+    let mut rides = Vec::with_capacity(open.len());
+    for ride in open {
+        if ride.status == RideStatus::Requested {
+            let heads = OutboxEntry::heads(shards.read(ride.id.shard()), ride.id).await?;
+            if heads.iter().any(|head| head.message == Message::RequestDriver) {
+                continue;
+            }
+        }
+        rides.push(ride);
+    }
+    Ok(Page { rides, last })
 }

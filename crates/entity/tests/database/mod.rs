@@ -1,0 +1,101 @@
+//! A real database for a test.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(unreachable_pub, reason = "shared by test binaries")]
+
+use std::{path::PathBuf, sync::Arc};
+
+use entity::{
+    Change, NewRide, Offer, Opened, Passenger, Quote, Ride, Shards, SignedUp, StoreConfig, StoreError, Timeouts,
+    store::Deps,
+    value::{Currency, Id, Millis, Money, Phone, PhoneHash, Point, Product},
+};
+use runtime::{Entropy, Secret, task::Supervisor};
+
+pub const NOW: Millis = Millis(1_790_000_000_000);
+pub const TIMEOUTS: Timeouts = Timeouts { match_s: 120, pickup_s: 600, boarding_s: 300, trip_s: 3600 };
+
+/// A database of its own, removed at the end.
+pub struct Database {
+    folder: PathBuf,
+    pub shards: Shards,
+}
+
+impl Database {
+    pub async fn open(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("gateway-entity-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        let dsn = format!("sqlite://{}", folder.join("gateway.db").display());
+        let deps = Deps {
+            supervisor: Supervisor::new(&prometheus::Registry::new()).unwrap(),
+            entropy: Entropy::seeded(7),
+            on_commit: Arc::new(|_| {}),
+        };
+        let config = StoreConfig { shards: vec![Secret::new(dsn)], ..StoreConfig::default() };
+        Self { folder, shards: config.build(deps).await.unwrap() }
+    }
+
+    pub async fn passenger(&self, number: u8) -> Id<Passenger> {
+        let phone = Phone::parse(&format!("+12125550{number:03}")).unwrap();
+        let hash = PhoneHash([number; 32]);
+        let signed_up = self.shards.write(hash.shard(), move |tx| {
+            let phone = phone.clone();
+            Box::pin(async move { Passenger::find_or_create(tx, &phone, hash, NOW).await })
+        });
+        match signed_up.await.unwrap() {
+            SignedUp::New(passenger) | SignedUp::Known(passenger) => passenger.id,
+        }
+    }
+
+    pub async fn quote(&self, passenger_id: Id<Passenger>) -> Id<Quote> {
+        let point = Point::from_degrees(40.7, -73.9).unwrap();
+        let offer = Offer {
+            passenger_id,
+            pickup: point,
+            dropoff: point,
+            distance_m: 1000,
+            duration_s: 300,
+            options: vec![],
+            expires_at: NOW.plus_s(300),
+        };
+        let insert = self.shards.write(passenger_id.shard(), move |tx| Box::pin(Quote::insert(tx, offer.clone(), NOW)));
+        let quote: Result<Quote, StoreError> = insert.await;
+        quote.unwrap().id
+    }
+
+    pub async fn open_ride(&self, passenger_id: Id<Passenger>, quote_id: Id<Quote>) -> Opened {
+        let point = Point::from_degrees(40.7, -73.9).unwrap();
+        let new = NewRide {
+            passenger_id,
+            quote_id,
+            product: Product::Economy,
+            fare: Money::new(1250, Currency::Usd),
+            pickup: point,
+            dropoff: point,
+            duration_s: 300,
+            pickup_code: "0042".to_owned(),
+        };
+        let open =
+            self.shards.write(passenger_id.shard(), move |tx| Box::pin(Ride::open(tx, new.clone(), &TIMEOUTS, NOW)));
+        let opened: Result<Opened, StoreError> = open.await;
+        opened.unwrap()
+    }
+
+    /// Commits the change if the transition table has it.
+    pub async fn change(&self, ride: &Ride, change: Change, at: Millis) -> Option<Ride> {
+        let next = ride.after(&change, at).ok()?;
+        let (before, after) = (ride.clone(), next.clone());
+        let advance = self.shards.write(ride.id.shard(), move |tx| {
+            let (before, after, change) = (before.clone(), after.clone(), change.clone());
+            Box::pin(async move { before.advance(tx, &after, &change, &TIMEOUTS, at).await })
+        });
+        let advanced: Result<(), StoreError> = advance.await;
+        advanced.unwrap();
+        Some(next)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}

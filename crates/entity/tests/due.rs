@@ -1,0 +1,120 @@
+//! What is due, in a real database.
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
+
+mod database;
+
+use database::{Database, NOW, TIMEOUTS};
+use entity::{Message, Opened, OutboxEntry, Ride, StoreError, Tx, outbox::LEASE_MS, value::Millis};
+use futures_util::future::BoxFuture;
+
+async fn ride(database: &Database, number: u8) -> Ride {
+    let passenger_id = database.passenger(number).await;
+    let quote_id = database.quote(passenger_id).await;
+    match database.open_ride(passenger_id, quote_id).await {
+        Opened::Opened(ride) => *ride,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn write<T: Send + 'static>(
+    database: &Database,
+    ride: &Ride,
+    work: impl for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + Sync + 'static,
+) -> T {
+    database.shards.write(ride.id.shard(), work).await.unwrap()
+}
+
+async fn append(database: &Database, ride: &Ride, messages: &'static [Message]) {
+    let of = ride.clone();
+    write(database, ride, move |tx| {
+        let of = of.clone();
+        Box::pin(async move { OutboxEntry::append(tx, &of, messages, NOW).await })
+    })
+    .await;
+}
+
+async fn heads(database: &Database, ride: &Ride) -> Vec<OutboxEntry> {
+    OutboxEntry::heads(database.shards.read(ride.id.shard()), ride.id).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_partner_hears_in_order_and_waits_for_no_other() {
+    let database = Database::open("lanes").await;
+    let ride = ride(&database, 1).await;
+    append(&database, &ride, &[Message::Capture { amount: 5 }, Message::WithdrawDriver]).await;
+    let later = Ride { version: 2, ..ride.clone() };
+    append(&database, &later, &[Message::Void, Message::RequestDriver]).await;
+
+    let first = heads(&database, &ride).await;
+    let told: Vec<_> = first.iter().map(|head| head.message).collect();
+    assert_eq!(told, [Message::Capture { amount: 5 }, Message::WithdrawDriver]);
+
+    // The bank fails: its next message waits with it, dispatch goes on.
+    let (bank, dispatch) = (first[0].key, first[1].key);
+    let again_at = NOW.plus_ms(60_000);
+    write(&database, &ride, move |tx| {
+        Box::pin(async move {
+            OutboxEntry::put_off(tx, bank, Some(again_at), "down", NOW).await?;
+            OutboxEntry::acknowledge(tx, dispatch).await
+        })
+    })
+    .await;
+    let told: Vec<_> = heads(&database, &ride).await.iter().map(|head| head.message).collect();
+    assert_eq!(told, [Message::Capture { amount: 5 }, Message::RequestDriver]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_behind_a_message_that_is_put_off_is_not_due() {
+    let database = Database::open("behind").await;
+    let (blocked, free) = (ride(&database, 1).await, ride(&database, 2).await);
+    append(&database, &blocked, &[Message::Authorise, Message::Void]).await;
+    append(&database, &free, &[Message::Authorise]).await;
+    let head = heads(&database, &blocked).await[0].key;
+    let again_at = NOW.plus_ms(LEASE_MS * 10);
+    write(&database, &blocked, move |tx| {
+        Box::pin(async move { OutboxEntry::put_off(tx, head, Some(again_at), "down", NOW).await })
+    })
+    .await;
+    let due = async |at: Millis| OutboxEntry::due_rides(&database.shards, at, 10).await.unwrap();
+    assert_eq!(due(NOW).await, [], "its writer has a lease");
+    assert_eq!(due(NOW.plus_ms(LEASE_MS)).await, [free.id]);
+    let mut both = [blocked.id, free.id];
+    both.sort_unstable();
+    assert_eq!(due(again_at).await, both);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_due_message_is_claimed_once() {
+    let database = Database::open("claim").await;
+    let ride = ride(&database, 1).await;
+    append(&database, &ride, &[Message::Authorise]).await;
+    let entry = heads(&database, &ride).await.remove(0);
+    let now = NOW.plus_ms(LEASE_MS);
+    let claim = async || {
+        let entry = entry.clone();
+        write(&database, &ride, move |tx| {
+            let entry = entry.clone();
+            Box::pin(async move { entry.claim(tx, now).await })
+        })
+        .await
+    };
+    assert!(claim().await);
+    assert!(!claim().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_times_out_at_its_stored_deadline() {
+    let database = Database::open("deadline").await;
+    let ride = ride(&database, 1).await;
+    let deadline = NOW.plus_s(TIMEOUTS.match_s);
+    let late = async |at: Millis| {
+        let listed = Ride::list_timed_out(&database.shards, at, 10).await.unwrap();
+        let id = ride.id;
+        let found =
+            write(&database, &ride, move |tx| Box::pin(async move { Ride::find_timed_out(tx, id, at).await })).await;
+        assert_eq!(listed.contains(&id), found.is_some(), "what is listed is moved, or it would be listed for ever");
+        found.is_some()
+    };
+    assert!(!late(deadline.plus_ms(-1)).await);
+    assert!(late(deadline).await);
+}
