@@ -13,7 +13,10 @@ use utoipa::{
 };
 use utoipa_swagger_ui::{Config as PageConfig, SwaggerUi};
 
-use crate::{problem::Code, routes::Paths};
+use crate::{
+    problem::Code,
+    routes::{Paths, other_method},
+};
 
 /// The description of the public API.
 #[must_use]
@@ -84,13 +87,18 @@ impl IntoResponses for Problems {
 pub(crate) fn configure(app: &mut web::ServiceConfig) {
     let json = openapi().to_json().unwrap_or_default();
     let page = SwaggerUi::new("/docs/{_:.*}").config(PageConfig::from("/openapi.json"));
-    app.route("/docs", web::get().to(to_docs)).route("/docs/problems", web::get().to(problems)).service(page).route(
-        "/openapi.json",
-        web::get().to(move || {
-            let json = json.clone();
-            async move { HttpResponse::Ok().content_type("application/json").body(json) }
-        }),
-    );
+    let get_only = || web::to(|| async { other_method(&["GET"]) });
+    app.service(web::resource("/docs").route(web::get().to(to_docs)).default_service(get_only()))
+        .service(web::resource("/docs/problems").route(web::get().to(problems)).default_service(get_only()))
+        .service(page)
+        .service(
+            web::resource("/openapi.json")
+                .route(web::get().to(move || {
+                    let json = json.clone();
+                    async move { HttpResponse::Ok().content_type("application/json").body(json) }
+                }))
+                .default_service(get_only()),
+        );
 }
 
 async fn to_docs(_: HttpRequest) -> HttpResponse {

@@ -48,9 +48,12 @@ impl Servers {
 }
 
 impl Stop {
-    /// Stops accepting, lets requests that run end within the drain time, then closes what is left.
+    /// Stops accepting, lets requests that run end within the drain time, then closes what is left. The internal
+    /// listener goes last: health and metrics are there while passengers are still served.
     pub async fn gracefully(&self) {
-        futures_util::future::join_all(self.0.iter().map(|handle| handle.stop(true))).await;
+        for listener in &self.0 {
+            listener.stop(true).await;
+        }
     }
 }
 

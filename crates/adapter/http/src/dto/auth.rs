@@ -16,7 +16,7 @@ pub struct OtpBody {
     #[schema(example = "+12125550123", pattern = r"^\+[1-9][0-9]{7,14}$")]
     pub phone: String,
     /// Names the device, if the client has a name for it.
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub device_id: Option<String>,
 }
 
@@ -39,10 +39,10 @@ pub struct TokenBody {
     /// From the answer of `auth/otp`.
     pub challenge_id: String,
     /// What the SMS said.
-    #[schema(min_length = 1, max_length = 16)]
+    #[schema(min_length = 1, max_length = 16, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub code: String,
     /// Names the device.
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub device_id: String,
 }
 
@@ -51,7 +51,7 @@ pub struct TokenBody {
 #[serde(deny_unknown_fields)]
 pub struct RefreshBody {
     /// The newest refresh token.
-    #[schema(min_length = 1, max_length = 512)]
+    #[schema(min_length = 1, max_length = 512, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub refresh_token: String,
 }
 
@@ -107,10 +107,13 @@ pub struct ProfileView {
     /// E.164.
     pub phone: String,
     /// What to call them.
+    #[schema(required = true)]
     pub name: Option<String>,
     /// Where to write to.
+    #[schema(required = true)]
     pub email: Option<String>,
     /// BCP 47 language tag.
+    #[schema(required = true)]
     pub locale: Option<String>,
     /// Since when.
     #[schema(format = DateTime)]
@@ -136,15 +139,25 @@ impl From<Passenger> for ProfileView {
 pub struct ProfileBody {
     /// 1 to 100 characters.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 100, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub name: Option<Option<String>>,
     /// An address.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>, max_length = 254)]
+    #[schema(
+        value_type = Option<String>,
+        min_length = 3,
+        max_length = 254,
+        pattern = r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+$"
+    )]
     pub email: Option<Option<String>>,
     /// BCP 47 language tag.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>, max_length = 35)]
+    #[schema(
+        value_type = Option<String>,
+        min_length = 2,
+        max_length = 35,
+        pattern = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"
+    )]
     pub locale: Option<Option<String>>,
 }
 
@@ -164,7 +177,7 @@ impl ProfileBody {
         }
         if let Some(Some(email)) = &self.email {
             let parts: Vec<&str> = email.split('@').collect();
-            let fits = email.len() <= 254
+            let fits = email.chars().count() <= 254
                 && parts.len() == 2
                 && parts.iter().all(|part| !part.is_empty())
                 && email.chars().all(|c| !c.is_whitespace() && !c.is_control());

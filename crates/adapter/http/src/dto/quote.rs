@@ -62,6 +62,7 @@ pub struct QuoteView {
     /// Seconds of the trip.
     pub duration_s: u32,
     /// Always null today.
+    #[schema(required = true)]
     pub surge: Option<f64>,
     /// One a product.
     pub options: Vec<QuoteOptionView>,

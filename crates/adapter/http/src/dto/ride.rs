@@ -45,14 +45,17 @@ pub struct RideView {
     #[schema(value_type = PaymentStatusName)]
     pub payment_status: PaymentStatus,
     /// Who drives.
+    #[schema(required = true)]
     pub driver: Option<DriverView>,
     /// Four digits to tell the driver; absent in answers to the driver's side.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     pub pickup_code: Option<String>,
     /// Seconds from acceptance to the pickup.
+    #[schema(required = true)]
     pub pickup_eta_s: Option<u32>,
     /// How it was called off.
+    #[schema(required = true)]
     pub cancellation: Option<CancellationView>,
     /// When it was requested.
     #[schema(format = DateTime)]
@@ -140,6 +143,7 @@ pub struct RidesView {
     /// Newest first.
     pub rides: Vec<RideView>,
     /// For the next page; null at the end.
+    #[schema(required = true)]
     pub next_cursor: Option<String>,
 }
 
@@ -148,20 +152,23 @@ pub struct RidesView {
 #[serde(deny_unknown_fields)]
 pub struct CancelBody {
     /// Why, 1 to 200 characters.
-    #[schema(min_length = 1, max_length = 200)]
+    #[schema(min_length = 1, max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub reason: String,
     /// From the 409 that named the fee, to agree to it.
-    #[schema(max_length = 200)]
+    #[schema(max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub confirmation_token: Option<String>,
 }
 
 impl CancelBody {
-    /// Checks the reason.
+    /// Checks the reason and the size of the token; a wrong token is the use case's to refuse.
     ///
     /// # Errors
     /// Names the field that cannot be taken.
     pub fn check(&self) -> Result<(), Problem> {
-        text("reason", &self.reason, 200)
+        text("reason", &self.reason, 200)?;
+        // An empty one is a wrong one: it is answered with a fresh one.
+        let token = self.confirmation_token.as_deref().filter(|token| !token.is_empty());
+        token.map_or(Ok(()), |token| text("confirmation_token", token, 200))
     }
 }
 
@@ -174,10 +181,10 @@ pub struct RatingBody {
     pub stars: i64,
     /// Up to 10 short labels.
     #[serde(default)]
-    #[schema(max_items = 10)]
+    #[schema(value_type = Vec<RatingTag>, max_items = 10)]
     pub tags: Vec<String>,
     /// Up to 1,000 characters.
-    #[schema(min_length = 1, max_length = 1000)]
+    #[schema(min_length = 1, max_length = 1000, pattern = r"^[^\x00]*$")]
     pub comment: Option<String>,
 }
 
@@ -205,6 +212,12 @@ impl RatingBody {
     }
 }
 
+/// A short label (for the description only).
+#[derive(ToSchema)]
+#[schema(min_length = 1, max_length = 40, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+#[allow(dead_code, reason = "describes the members of a list that is read as plain text")]
+pub struct RatingTag(String);
+
 /// The rating that was kept.
 #[derive(Serialize, ToSchema)]
 pub struct RatingView {
@@ -215,6 +228,7 @@ pub struct RatingView {
     /// Short labels.
     pub tags: Vec<String>,
     /// Free text.
+    #[schema(required = true)]
     pub comment: Option<String>,
 }
 
@@ -239,6 +253,7 @@ pub struct TransitionView {
     #[schema(value_type = Vec<ActorName>)]
     pub by: &'static [Actor],
     /// It happens by itself after this long; null when it never does.
+    #[schema(required = true)]
     pub timeout_s: Option<u32>,
 }
 

@@ -89,6 +89,7 @@ pub struct DriverView {
     /// What to look for.
     pub vehicle: VehicleView,
     /// Where the driver is; null when unknown, and in replays.
+    #[schema(required = true)]
     pub location: Option<super::ride::LocationView>,
 }
 

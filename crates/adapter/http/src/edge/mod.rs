@@ -10,7 +10,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::{
         StatusCode,
-        header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+        header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS},
     },
     middleware::Next,
     web,
@@ -120,10 +120,13 @@ fn written_out(response: ServiceResponse<BoxBody>, path: &str, id: &str) -> Serv
         Some(error) => error.as_error::<Problem>().cloned(),
         None => None,
     };
+    // The framework's own errors have no body; an answer that a handler wrote stays as it is.
     let status = response.status();
+    let is_foreign =
+        (status.is_client_error() || status.is_server_error()) && !response.headers().contains_key(CONTENT_TYPE);
     let problem = match problem {
         Some(problem) => problem,
-        None if status.is_client_error() || status.is_server_error() => foreign(&response),
+        None if is_foreign => foreign(&response),
         None => return response,
     };
     let mut full = problem.response(path, id);

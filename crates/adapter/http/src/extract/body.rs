@@ -2,7 +2,12 @@
 
 use std::{fmt, marker::PhantomData, time::Duration};
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
+use actix_web::{
+    FromRequest, HttpRequest,
+    dev::Payload,
+    http::{Method, header},
+    web,
+};
 use bytes::BytesMut;
 use futures_util::{StreamExt, future::LocalBoxFuture};
 use serde::{
@@ -42,7 +47,8 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
 fn check_head(request: &HttpRequest) -> Result<usize, Problem> {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
     let kind = kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    if kind != "application/json" && kind != "application/merge-patch+json" {
+    let is_patch = request.method() == Method::PATCH && kind == "application/merge-patch+json";
+    if kind != "application/json" && !is_patch {
         return Err(Problem::new(Code::UnsupportedMediaType, "Send application/json."));
     }
     let limit = request.app_data::<web::Data<Config>>().map_or(65_536, |config| config.body_limit);
@@ -80,8 +86,11 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     }
     let mut json = serde_json::Deserializer::from_slice(body);
     let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| match error.inner().classify() {
-        Category::Data => field_problem(&error.path().to_string(), &error.inner().to_string()),
-        Category::Syntax | Category::Eof | Category::Io => not_json(),
+        // The field may be wrong in what is no JSON at all further on.
+        Category::Data if serde_json::from_slice::<IgnoredAny>(body).is_ok() => {
+            field_problem(&error.path().to_string(), &error.inner().to_string())
+        }
+        Category::Data | Category::Syntax | Category::Eof | Category::Io => not_json(),
     })?;
     json.end().map_err(|_| not_json())?;
     Ok(value)
@@ -110,7 +119,14 @@ fn field_problem(path: &str, message: &str) -> Problem {
         return Problem::invalid_field(&child(quoted()), format!("no such field; known: {known}"));
     }
     let expected = message.split_once("expected ").map_or(message, |(_, expected)| expected);
-    Problem::invalid_field(if parent.is_empty() { "body" } else { parent }, expected.replace('`', ""))
+    let expected = match expected {
+        "f32" | "f64" => "a number".to_owned(),
+        // The names of our integer types mean nothing to a client.
+        "u8" | "u16" | "u32" | "u64" => "a whole number from 0".to_owned(),
+        "i8" | "i16" | "i32" | "i64" => "a whole number".to_owned(),
+        other => other.replace('`', ""),
+    };
+    Problem::invalid_field(if parent.is_empty() { "body" } else { parent }, expected)
 }
 
 /// For `#[serde(deserialize_with = "object")]`: a nested struct from an object only, never from an array.
@@ -163,6 +179,8 @@ mod tests {
             (&format!(r#"{{"pickup":{point},"dropoff":{point},"x":1}}"#), "invalid-field", "x"),
             (&format!(r#"{{"pickup":{point},"pickup":{point}}}"#), "invalid-field", "pickup"),
             (&format!(r#"{{"pickup":{point},"dropoff":{point}}} trailing"#), "malformed", ""),
+            (r#"{"x":1,"#, "malformed", ""),
+            (r#"{"x":1} trailing"#, "malformed", ""),
         ] {
             assert_eq!(refused(body), (code.to_owned(), field.to_owned()), "{body}");
         }

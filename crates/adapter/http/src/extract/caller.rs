@@ -55,3 +55,20 @@ impl FromRequest for Caller {
         })
     }
 }
+
+/// The caller, and then what they ask: whoever is nobody hears only that, whatever else is wrong with the request.
+pub struct CallerAnd<T>(pub Caller, pub T);
+
+impl<T: FromRequest + 'static> FromRequest for CallerAnd<T> {
+    type Error = actix_web::Error;
+    type Future = LocalBoxFuture<'static, Result<Self, actix_web::Error>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, mut payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let caller = Caller::from_request(&request, &mut payload).await?;
+            let asked = T::from_request(&request, &mut payload).await.map_err(Into::into)?;
+            Ok(Self(caller, asked))
+        })
+    }
+}

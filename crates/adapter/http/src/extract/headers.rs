@@ -1,14 +1,24 @@
 //! Request headers of the contract.
 
-use actix_web::HttpRequest;
+use std::future::{Ready, ready};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload};
 
 use crate::problem::{Code, Problem};
 
 /// The `Idempotency-Key` (IETF draft httpapi-idempotency-key): a quoted string or bare, 1…255 characters.
-///
-/// # Errors
-/// Missing, or not of that form.
-pub fn idempotency_key(request: &HttpRequest) -> Result<String, Problem> {
+pub struct IdempotencyKey(pub String);
+
+impl FromRequest for IdempotencyKey {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(idempotency_key(request).map(Self))
+    }
+}
+
+fn idempotency_key(request: &HttpRequest) -> Result<String, Problem> {
     let missing = || Problem::new(Code::IdempotencyKeyMissing, "Send an Idempotency-Key of 1 to 255 characters.");
     let header = request.headers().get("Idempotency-Key").ok_or_else(missing)?;
     let allowed = || Problem::invalid_field("Idempotency-Key", "1 to 255 printable ASCII characters");
@@ -33,18 +43,13 @@ pub fn if_none_match(request: &HttpRequest, version: i32) -> bool {
     tags(header).any(|tag| tag == "*" || tag == version.to_string())
 }
 
-/// The version that `If-Match` insists on; `None` when there is no such header or it takes any.
-///
-/// # Errors
-/// A list of versions that none of ours can be.
-pub fn if_match(request: &HttpRequest) -> Result<Option<i32>, Problem> {
-    let Some(header) = request.headers().get("If-Match") else { return Ok(None) };
-    let text = header.to_str().unwrap_or("");
-    if text.trim() == "*" {
-        return Ok(None);
-    }
-    let never = || Problem::new(Code::PreconditionFailed, "If-Match names no version of this ride.");
-    tags(text).next().and_then(|tag| tag.parse().ok()).map(Some).ok_or_else(never)
+/// The versions that `If-Match` insists on; `None` when there is no such header or it takes any. Only a strong tag
+/// can match (RFC 9110, section 13.1.1).
+#[must_use]
+pub fn if_match(request: &HttpRequest) -> Option<Vec<i32>> {
+    let text = request.headers().get("If-Match")?.to_str().unwrap_or("");
+    let version = |tag: &str| tag.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok();
+    (text.trim() != "*").then(|| text.split(',').filter_map(version).collect())
 }
 
 /// The version that an event stream goes on after.
@@ -90,6 +95,18 @@ mod tests {
         assert!(if_none_match(&with("\"6\", \"7\""), 7));
         assert!(if_none_match(&with("*"), 7));
         assert!(!if_none_match(&with("\"8\""), 7));
+    }
+
+    #[test]
+    fn a_version_insisted_on_may_be_listed_but_not_weak() {
+        let with = |value: &str| TestRequest::default().insert_header(("If-Match", value)).to_http_request();
+        assert_eq!(if_match(&with("\"7\"")), Some(vec![7]));
+        assert_eq!(if_match(&with("\"6\", \"7\"")), Some(vec![6, 7]));
+        assert_eq!(if_match(&with("*")), None);
+        for never in ["W/\"7\"", "7", "nonsense", ""] {
+            assert_eq!(if_match(&with(never)), Some(vec![]), "{never}");
+        }
+        assert_eq!(if_match(&TestRequest::default().to_http_request()), None);
     }
 
     #[test]

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 
 use actix_web::{HttpRequest, web};
 pub use body::{JsonBody, object};
-pub use caller::{Auth, Caller};
-pub use headers::{idempotency_key, if_match, if_none_match, last_event_id};
+pub use caller::{Auth, Caller, CallerAnd};
+pub use headers::{IdempotencyKey, if_match, if_none_match, last_event_id};
 pub use path::{PathDriver, PathId};
 
 use crate::problem::{Code, Problem};

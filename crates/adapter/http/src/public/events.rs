@@ -13,7 +13,7 @@ use usecase::rides::follow_ride::{self, Feed, Next};
 use crate::{
     Api,
     dto::ride::{LocationView, RideView},
-    extract::{Caller, PathId, last_event_id},
+    extract::{CallerAnd, PathId, last_event_id},
     openapi::Problems,
     problem::Problem,
 };
@@ -24,16 +24,16 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const RETRY_MS: u32 = 1_000;
 
 /// Follows a ride: every version in order, and the driver's position. Ends after the terminal version.
-#[utoipa::path(get, path = "/v1/rides/{id}/events", tag = "rides", security(("bearer" = [])),
+#[utoipa::path(get, path = "/v1/rides/{id}/events", operation_id = "follow_ride", tag = "rides", security(("bearer" = [])),
     params(("id" = String, Path, description = "The ride"),
-        ("Last-Event-ID" = Option<String>, Header, description = "The version that the client saw last")),
+        ("Last-Event-ID" = Option<String>, Header, nullable = false, pattern = "^[0-9]+$",
+            description = "The version that the client saw last")),
     responses((status = 200, description = "`event: ride` with the ride, `event: location` with a position",
             body = String, content_type = "text/event-stream"),
         (status = 204, description = "The ride is over and everything was seen"), Problems))]
 pub(crate) async fn follow(
     api: web::Data<Api>,
-    caller: Caller,
-    id: PathId<Ride>,
+    CallerAnd(caller, id): CallerAnd<PathId<Ride>>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let seen = last_event_id(&request)?;

@@ -7,13 +7,14 @@ use usecase::auth::access::Denied;
 use crate::{
     Api,
     dto::auth::{ProfileBody, ProfileView},
-    extract::{Caller, JsonBody},
+    extract::{Caller, CallerAnd, JsonBody},
     openapi::Problems,
     problem::Problem,
 };
 
 /// Who one is.
-#[utoipa::path(get, path = "/v1/me", tag = "profile", security(("bearer" = [])),
+#[utoipa::path(get, path = "/v1/me", operation_id = "show_profile", tag = "profile",
+    security(("bearer" = [])),
     responses((status = 200, description = "The profile", body = ProfileView), Problems))]
 pub(crate) async fn show(api: web::Data<Api>, caller: Caller) -> Result<HttpResponse, Problem> {
     let found = Passenger::find(api.shards.read(caller.passenger_id.shard()), caller.passenger_id).await?;
@@ -21,20 +22,20 @@ pub(crate) async fn show(api: web::Data<Api>, caller: Caller) -> Result<HttpResp
 }
 
 /// Changes the profile (JSON merge patch).
-#[utoipa::path(patch, path = "/v1/me", tag = "profile", security(("bearer" = [])),
-    request_body(content = ProfileBody, content_type = "application/merge-patch+json"),
+#[utoipa::path(patch, path = "/v1/me", operation_id = "change_profile", tag = "profile",
+    security(("bearer" = [])),
+    request_body(content((ProfileBody = "application/merge-patch+json"), (ProfileBody = "application/json"))),
     responses((status = 200, description = "The profile", body = ProfileView), Problems))]
 pub(crate) async fn patch(
     api: web::Data<Api>,
-    caller: Caller,
-    body: JsonBody<ProfileBody>,
+    CallerAnd(caller, body): CallerAnd<JsonBody<ProfileBody>>,
 ) -> Result<HttpResponse, Problem> {
     let patched = api.change_profile.patch(caller.passenger_id, body.0.check()?).await?;
     Ok(HttpResponse::Ok().json(ProfileView::from(patched)))
 }
 
 /// Removes who this was and ends every session.
-#[utoipa::path(delete, path = "/v1/me", tag = "profile", security(("bearer" = [])),
+#[utoipa::path(delete, path = "/v1/me", operation_id = "delete_profile", tag = "profile", security(("bearer" = [])),
     responses((status = 204, description = "Deleted"), Problems))]
 pub(crate) async fn delete(api: web::Data<Api>, caller: Caller) -> Result<HttpResponse, Problem> {
     api.change_profile.delete(caller.passenger_id).await?;

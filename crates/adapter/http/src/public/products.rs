@@ -15,8 +15,8 @@ use crate::{
 };
 
 /// What can be requested here, and how soon a car would come.
-#[utoipa::path(get, path = "/v1/products", tag = "quotes",
-    params(("lat" = f64, Query, description = "Latitude, degrees"), ("lng" = f64, Query, description = "Longitude, degrees")),
+#[utoipa::path(get, path = "/v1/products", operation_id = "list_products", tag = "quotes",
+    params(("lat" = f64, Query, description = "Latitude, degrees", minimum = -90, maximum = 90), ("lng" = f64, Query, description = "Longitude, degrees", minimum = -180, maximum = 180)),
     responses((status = 200, description = "The products", body = ProductsView), Problems))]
 pub(crate) async fn list(api: web::Data<Api>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let query = Query::of(&request)?;

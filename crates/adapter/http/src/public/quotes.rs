@@ -6,19 +6,18 @@ use entity::Quote;
 use crate::{
     Api,
     dto::quote::{QuoteBody, QuoteView},
-    extract::{Caller, JsonBody, PathId},
+    extract::{CallerAnd, JsonBody, PathId},
     openapi::Problems,
     problem::Problem,
 };
 
 /// Prices a trip with every product.
-#[utoipa::path(post, path = "/v1/quotes", tag = "quotes", security(("bearer" = [])), request_body = QuoteBody,
+#[utoipa::path(post, path = "/v1/quotes", operation_id = "create_quote", tag = "quotes", security(("bearer" = [])), request_body = QuoteBody,
     responses((status = 201, description = "The offer", body = QuoteView,
         headers(("Location" = String, description = "Of the quote"))), Problems))]
 pub(crate) async fn create(
     api: web::Data<Api>,
-    caller: Caller,
-    body: JsonBody<QuoteBody>,
+    CallerAnd(caller, body): CallerAnd<JsonBody<QuoteBody>>,
 ) -> Result<HttpResponse, Problem> {
     let (pickup, dropoff) = (body.0.pickup.check("pickup")?, body.0.dropoff.check("dropoff")?);
     let quote = api.quote_trip.run(caller.passenger_id, pickup, dropoff, api.clock.now()).await?;
@@ -27,10 +26,13 @@ pub(crate) async fn create(
 }
 
 /// The same offer again, also when it has expired.
-#[utoipa::path(get, path = "/v1/quotes/{id}", tag = "quotes", security(("bearer" = [])),
+#[utoipa::path(get, path = "/v1/quotes/{id}", operation_id = "show_quote", tag = "quotes", security(("bearer" = [])),
     params(("id" = String, Path, description = "The quote")),
     responses((status = 200, description = "The offer", body = QuoteView), Problems))]
-pub(crate) async fn show(api: web::Data<Api>, caller: Caller, id: PathId<Quote>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn show(
+    api: web::Data<Api>,
+    CallerAnd(caller, id): CallerAnd<PathId<Quote>>,
+) -> Result<HttpResponse, Problem> {
     let shard = api.shards.read(caller.passenger_id.shard());
     let quote = Quote::find_owned(shard, caller.passenger_id, id.0).await?.ok_or_else(Problem::not_found)?;
     Ok(HttpResponse::Ok().json(QuoteView::from(&quote)))

@@ -10,28 +10,26 @@ use usecase::rides::{
 use crate::{
     Api,
     dto::ride::{CancelBody, LocationView, RideBody, RideView, RidesView},
-    extract::{Caller, JsonBody, PathId, Query, idempotency_key, if_match, if_none_match},
+    extract::{Caller, CallerAnd, IdempotencyKey, JsonBody, PathId, Query, if_match, if_none_match},
     openapi::Problems,
     problem::Problem,
 };
 
 /// Requests a ride with a quote; once per idempotency key, however often it is sent.
-#[utoipa::path(post, path = "/v1/rides", tag = "rides", security(("bearer" = [])), request_body = RideBody,
-    params(("Idempotency-Key" = String, Header, description = "1 to 255 characters, quoted or bare; kept 24 h")),
+#[utoipa::path(post, path = "/v1/rides", operation_id = "request_ride", tag = "rides", security(("bearer" = [])), request_body = RideBody,
+    params(("Idempotency-Key" = String, Header, min_length = 1, max_length = 255, pattern = "^[ -~]+$",
+        description = "1 to 255 characters, quoted or bare; kept 24 h")),
     responses((status = 201, description = "The ride", body = RideView, headers(
         ("Location" = String, description = "Of the ride"), ("ETag" = String, description = "Its version"),
         ("Idempotency-Replayed" = String, description = "`true` when the answer is repeated"))), Problems))]
 pub(crate) async fn request(
     api: web::Data<Api>,
-    caller: Caller,
-    request: HttpRequest,
-    body: JsonBody<RideBody>,
+    CallerAnd(caller, (key, body)): CallerAnd<(IdempotencyKey, JsonBody<RideBody>)>,
 ) -> Result<HttpResponse, Problem> {
-    let key = idempotency_key(&request)?;
     let RideBody { quote_id, product } = body.0;
     let command = Command {
         passenger_id: caller.passenger_id,
-        key,
+        key: key.0,
         // One that cannot be an id is looked up as one that nobody has: the order of refusals stays.
         quote_id: quote_id.parse().or_else(|_| "0".parse()).map_err(|_| Problem::not_found())?,
         product,
@@ -61,8 +59,9 @@ fn render(ride: &Ride) -> String {
 }
 
 /// The active ride, or 204.
-#[utoipa::path(get, path = "/v1/rides/current", tag = "rides", security(("bearer" = [])),
-    responses((status = 200, description = "The active ride", body = RideView),
+#[utoipa::path(get, path = "/v1/rides/current", operation_id = "current_ride", tag = "rides", security(("bearer" = [])),
+    responses((status = 200, description = "The active ride", body = RideView,
+            headers(("ETag" = String, description = "Its version"))),
         (status = 204, description = "There is none"), Problems))]
 pub(crate) async fn current(api: web::Data<Api>, caller: Caller) -> Result<HttpResponse, Problem> {
     let shard = api.shards.read(caller.passenger_id.shard());
@@ -73,16 +72,15 @@ pub(crate) async fn current(api: web::Data<Api>, caller: Caller) -> Result<HttpR
 }
 
 /// One ride.
-#[utoipa::path(get, path = "/v1/rides/{id}", tag = "rides", security(("bearer" = [])),
+#[utoipa::path(get, path = "/v1/rides/{id}", operation_id = "show_ride", tag = "rides", security(("bearer" = [])),
     params(("id" = String, Path, description = "The ride"),
-        ("If-None-Match" = Option<String>, Header, description = "A version that the client has")),
+        ("If-None-Match" = Option<String>, Header, nullable = false, description = "A version that the client has")),
     responses((status = 200, description = "The ride", body = RideView,
             headers(("ETag" = String, description = "Its version"))),
         (status = 304, description = "The client has this version"), Problems))]
 pub(crate) async fn show(
     api: web::Data<Api>,
-    caller: Caller,
-    id: PathId<Ride>,
+    CallerAnd(caller, id): CallerAnd<PathId<Ride>>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let shard = api.shards.read(caller.passenger_id.shard());
@@ -94,7 +92,7 @@ pub(crate) async fn show(
 }
 
 /// History, newest first.
-#[utoipa::path(get, path = "/v1/rides", tag = "rides", security(("bearer" = [])),
+#[utoipa::path(get, path = "/v1/rides", operation_id = "list_rides", tag = "rides", security(("bearer" = [])),
     params(("limit" = Option<u8>, Query, description = "1 to 100, by default 20", minimum = 1, maximum = 100),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
     responses((status = 200, description = "A page", body = RidesView), Problems))]
@@ -111,18 +109,16 @@ pub(crate) async fn list(api: web::Data<Api>, caller: Caller, request: HttpReque
 }
 
 /// Calls a ride off; a fee must be confirmed with the token that the 409 gives.
-#[utoipa::path(post, path = "/v1/rides/{id}/cancel", tag = "rides", security(("bearer" = [])),
+#[utoipa::path(post, path = "/v1/rides/{id}/cancel", operation_id = "cancel_ride", tag = "rides", security(("bearer" = [])),
     request_body = CancelBody,
     params(("id" = String, Path, description = "The ride"),
-        ("If-Match" = Option<String>, Header, description = "The version that must still be the newest")),
+        ("If-Match" = Option<String>, Header, nullable = false, description = "The version that must still be the newest")),
     responses((status = 200, description = "The cancelled ride", body = RideView,
         headers(("ETag" = String, description = "Its version"))), Problems))]
 pub(crate) async fn cancel(
     api: web::Data<Api>,
-    caller: Caller,
-    id: PathId<Ride>,
+    CallerAnd(caller, (id, body)): CallerAnd<(PathId<Ride>, JsonBody<CancelBody>)>,
     request: HttpRequest,
-    body: JsonBody<CancelBody>,
 ) -> Result<HttpResponse, Problem> {
     body.0.check()?;
     let command = cancel_ride::Command {
@@ -130,7 +126,7 @@ pub(crate) async fn cancel(
         ride_id: id.0,
         reason: body.0.reason,
         confirmation_token: body.0.confirmation_token,
-        if_match: if_match(&request)?,
+        if_match: if_match(&request),
     };
     let ride = api.cancel_ride.run(command, api.clock.now()).await?;
     Ok(live(&api, &ride))
