@@ -9,10 +9,11 @@ use crate::{
     client::Client,
     outage::Stop,
     passenger::{End, Passenger, Taken},
+    payment::{AT_REST_WITHIN, Looked, at_rest},
     promises::Kind,
     settle::expect_code,
     trip::lost,
-    wire::{Receipt, Ride, RidePage, Status},
+    wire::{Ride, RidePage, Status},
 };
 
 /// Passengers looked at side by side.
@@ -20,19 +21,20 @@ const SIDE_BY_SIDE: usize = 16;
 /// Rides a page: few, so that there are pages.
 const PAGE: usize = 7;
 
-/// Looks at every passenger's history, and again at the receipts and ratings of the sampled rides and of all that ended
-/// before `killed`. Returns how many histories were read.
+/// Looks at every passenger's history and, once its payment is at rest, at every ended ride's receipt; and again at the
+/// ratings of the sampled rides and of all that ended before `killed`. Returns how many histories were read.
 pub(crate) async fn audit(client: &Client, passengers: Vec<Passenger>, killed: Option<Instant>) -> usize {
+    let until = Instant::now() + AT_REST_WITHIN;
     let people = passengers.into_iter().filter(Passenger::signed_in);
     stream::iter(people)
-        .map(|mut passenger| async move { look(client, &mut passenger, killed).await.is_ok() })
+        .map(|mut passenger| async move { look(client, &mut passenger, killed, until).await.is_ok() })
         .buffer_unordered(SIDE_BY_SIDE)
         .filter(|read| std::future::ready(*read))
         .count()
         .await
 }
 
-async fn look(client: &Client, passenger: &mut Passenger, killed: Option<Instant>) -> Result<(), Stop> {
+async fn look(client: &Client, passenger: &mut Passenger, killed: Option<Instant>, until: Instant) -> Result<(), Stop> {
     let listed = history(client, passenger).await?;
     let taken = std::mem::take(&mut passenger.rides);
     for (kind, ride, detail) in compare(&taken, &listed, passenger.unsure) {
@@ -46,8 +48,9 @@ async fn look(client: &Client, passenger: &mut Passenger, killed: Option<Instant
             }
         }
         let Some(end) = &ride.end else { continue };
+        pay(client, passenger, ride, end, until).await?;
         if ride.sampled || killed.is_some_and(|killed| end.at < killed) {
-            ask_again(client, passenger, ride, end).await?;
+            rate_again(client, passenger, ride, end).await?;
         }
     }
     Ok(())
@@ -105,19 +108,28 @@ fn compare(taken: &[Taken], listed: &[Ride], unsure: bool) -> Vec<(Kind, String,
     breaches
 }
 
-/// The receipt says the same, and the rating is there.
-async fn ask_again(client: &Client, passenger: &mut Passenger, ride: &Taken, end: &End) -> Result<(), Stop> {
-    if let Some(first) = &end.receipt {
-        let request = Request::receipt(&ride.id);
-        let again: Receipt = client.read(&request, &passenger.send(client, &request).await?, 200)?;
-        if (&again.lines, &again.total) != (&first.lines, &first.total) {
-            let detail = format!("first {}, at the end of the replay {}", first.total, again.total);
-            client.promises.broken(Kind::ReceiptDiffers, Some(&ride.id), detail);
-        }
-        if end.status == Status::Completed {
-            *client.tally.counts().payments.entry(again.payment_status).or_default() += 1;
-        }
+/// The money is where it belongs, and the receipt says what it said first.
+async fn pay(client: &Client, passenger: &mut Passenger, ride: &Taken, end: &End, until: Instant) -> Result<(), Stop> {
+    let request = Request::receipt(&ride.id);
+    let ask = async || client.read(&request, &passenger.send(client, &request).await?, 200);
+    let Looked { receipt: again, breach } = at_rest(&client.halt, end.status, until, ask).await?;
+    if let Some((kind, detail)) = breach {
+        client.promises.broken(kind, Some(&ride.id), detail);
     }
+    if let Some(first) = &end.receipt
+        && (&again.lines, &again.total) != (&first.lines, &first.total)
+    {
+        let detail = format!("first {}, at the end of the replay {}", first.total, again.total);
+        client.promises.broken(Kind::ReceiptDiffers, Some(&ride.id), detail);
+    }
+    let mut counts = client.tally.counts();
+    let payments = if end.status == Status::Completed { &mut counts.payments } else { &mut counts.payments_undriven };
+    *payments.entry(again.payment_status).or_default() += 1;
+    Ok(())
+}
+
+/// The rating is there.
+async fn rate_again(client: &Client, passenger: &mut Passenger, ride: &Taken, end: &End) -> Result<(), Stop> {
     if let Some(stars) = end.rated {
         let answer = passenger.send(client, &Request::rate(&ride.id, stars)).await?;
         if answer.status == 201 {

@@ -14,6 +14,7 @@ mod listen;
 mod options;
 mod outage;
 mod passenger;
+mod payment;
 mod progress;
 mod promises;
 mod replay;
@@ -24,6 +25,7 @@ mod sse;
 mod tally;
 mod trip;
 mod trips;
+mod verdict;
 mod wire;
 
 use std::process::ExitCode;

@@ -36,7 +36,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
 
-    /// A file of trips to use instead of the one inside this binary
+    /// A file of trips, all within the served area, to use instead of the one inside this binary
     #[arg(long, value_name = "FILE")]
     pub(crate) trips: Option<PathBuf>,
 
@@ -52,11 +52,12 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 0.95, value_parser = share)]
     pub(crate) accept_probability: f64,
 
-    /// Leave the sandbox's fleet as it is
+    /// Leave the sandbox's fleet as it is: rides may stay without a driver then, as long as one trip is completed.
+    /// Otherwise at most one trip in a hundred may
     #[arg(long, conflicts_with_all = ["drivers", "time_scale", "accept_probability"])]
     pub(crate) keep_fleet: bool,
 
-    /// Look closely (same key again, events replayed, receipt and rating asked again) at every Nth ride
+    /// Look closely (same key again, events replayed, rated again) at every Nth ride
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) check_every: u32,
 

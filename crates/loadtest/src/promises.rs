@@ -52,6 +52,16 @@ pub(crate) enum Kind {
     RatingRefused,
     /// An accepted rating is gone.
     RatingLost,
+    /// A fare or a fee is due and was not captured.
+    NotCaptured,
+    /// Nothing is due and the payment was not voided.
+    NotReleased,
+    /// No quote for a trip inside the served area.
+    QuoteRefused,
+    /// Too many rides expired or were cancelled although there are enough drivers.
+    WithoutDriver,
+    /// Not one trip was completed.
+    NothingDriven,
     /// The server ended by itself, did not come back, or did not stop when asked.
     ServerProcess,
     /// The deadline came before this trip could begin or find its end.
@@ -81,6 +91,11 @@ impl Kind {
             Self::HistoryDiffers => "history differs",
             Self::RatingRefused => "rating refused",
             Self::RatingLost => "rating lost",
+            Self::NotCaptured => "fare or fee not captured",
+            Self::NotReleased => "nothing due, payment not voided",
+            Self::QuoteRefused => "trip refused at the quote",
+            Self::WithoutDriver => "ride without a driver",
+            Self::NothingDriven => "nothing was driven",
             Self::ServerProcess => "server process failed",
             Self::OutOfTime => "out of time",
         }

@@ -23,6 +23,7 @@ use crate::{
     tally::Ending,
     trip::{Context, Driven, drive},
     trips::Schedule,
+    verdict::Day,
     wire::Transitions,
 };
 
@@ -82,6 +83,11 @@ async fn replay(options: &Options, schedule: &Schedule, mut server: Option<&mut 
     let client = &cx.client;
     if driven.not_begun > 0 && course.why == Some(Why::Deadline) {
         client.promises.broken(Kind::OutOfTime, None, format!("{} trips never began", driven.not_begun));
+    }
+    if course.why != Some(Why::Interrupted) {
+        for (kind, ride, detail) in Day::new(total, &driven.passengers).judge(!options.keep_fleet) {
+            client.promises.broken(kind, ride.as_deref(), detail);
+        }
     }
     if matches!(course.why, None | Some(Why::Deadline)) {
         course.histories = look_at_all(client, driven.passengers).await;

@@ -37,6 +37,7 @@ pub(crate) struct Report {
     rides: BTreeMap<String, u64>,
     cancelled_by: BTreeMap<String, u64>,
     payments_after_completed: BTreeMap<String, u64>,
+    payments_after_other_ends: BTreeMap<String, u64>,
     calls: Vec<Row>,
     spans: Vec<Row>,
     obeyed_429: u64,
@@ -94,6 +95,7 @@ impl Report {
             rides: counts.endings.iter().map(|(ending, n)| (ending.to_string(), *n)).collect(),
             cancelled_by: counts.cancelled_by,
             payments_after_completed: counts.payments,
+            payments_after_other_ends: counts.payments_undriven,
             calls,
             spans,
             obeyed_429: counts.limited,
@@ -118,6 +120,30 @@ impl Report {
     pub(crate) fn write_json(&self, file: &Path) -> Result<(), String> {
         let text = serde_json::to_string_pretty(self).map_err(|e| e.to_string())?;
         std::fs::write(file, text + "\n").map_err(|e| format!("{}: {e}", file.display()))
+    }
+
+    /// How the trips ended, and what share of all trips that is.
+    fn shares(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\nTrips by their end, of {}", self.trips)?;
+        let share = |n: u64| 100.0 * n as f64 / self.trips.max(1) as f64;
+        self.rides.iter().try_for_each(|(end, n)| writeln!(f, "  {n:>7}  {:>5.1} %  {end}", share(*n)))
+    }
+
+    /// Where the money of rides that ended in one of `ends` is, and how many of them were asked.
+    fn payments(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        what: &str,
+        payments: &BTreeMap<String, u64>,
+        ends: &[&str],
+    ) -> fmt::Result {
+        let all: u64 = ends.iter().filter_map(|end| self.rides.get(*end)).sum();
+        let asked: u64 = payments.values().sum();
+        if all == 0 {
+            return Ok(());
+        }
+        writeln!(f, "\nPayment of {what}, at the end: {asked} of {all} were asked")?;
+        payments.iter().try_for_each(|(status, n)| writeln!(f, "  {n:>7}  {status}"))
     }
 
     /// Prints the table.
@@ -165,9 +191,10 @@ impl fmt::Display for Report {
         if self.obeyed_429 > 0 {
             writeln!(f, "{} answers were 429, and obeyed", self.obeyed_429)?;
         }
-        list(f, "Rides by final status", &self.rides)?;
+        self.shares(f)?;
         list(f, "Cancelled by", &self.cancelled_by)?;
-        list(f, "Payment of completed rides, asked at the end", &self.payments_after_completed)?;
+        self.payments(f, "completed rides", &self.payments_after_completed, &["completed"])?;
+        self.payments(f, "expired and cancelled rides", &self.payments_after_other_ends, &["expired", "cancelled"])?;
         table(f, "Calls, milliseconds", &self.calls)?;
         table(f, "Rides, milliseconds", &self.spans)?;
         if self.is_clean() {
@@ -206,4 +233,44 @@ fn table(f: &mut fmt::Formatter<'_>, title: &str, rows: &[Row]) -> fmt::Result {
         writeln!(f, "{name:width$}  {count:>8} {p50_ms:>8.1} {p90_ms:>8.1} {p99_ms:>8.1} {max_ms:>8.1}{answers}")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::{outage::Halt, tally::Ending, wire::Status};
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    #[test]
+    fn the_table_says_what_share_ended_how_and_how_many_payments_were_asked() {
+        let client = Client::new("http://127.0.0.1:9", Halt::new()).unwrap();
+        let mut counts = client.tally.counts();
+        counts.endings =
+            [(Ending::Final(Status::Completed), 150), (Ending::Final(Status::Expired), 46), (Ending::Refused, 4)]
+                .into();
+        counts.payments = [("captured".to_owned(), 149)].into();
+        counts.payments_undriven = [("voided".to_owned(), 46)].into();
+        drop(counts);
+        let course = Course { trips: 200, not_begun: 0, took: Duration::from_secs(9), histories: 200, why: None };
+        let text = Report::new(Line::parse_from(["loadtest"]).options, &client, &course).to_string();
+        for line in [
+            "Trips by their end, of 200",
+            "      150   75.0 %  completed",
+            "       46   23.0 %  expired",
+            "        4    2.0 %  refused at the quote",
+            "Payment of completed rides, at the end: 149 of 150 were asked",
+            "Payment of expired and cancelled rides, at the end: 46 of 46 were asked",
+            "      149  captured",
+            "       46  voided",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line:?} is not in\n{text}");
+        }
+    }
 }

@@ -18,8 +18,8 @@ use crate::{api::Call, wire::Status};
 pub(crate) enum Ending {
     /// The ride came to this end.
     Final(Status),
-    /// The gateway does not serve this place (`out-of-area`): no ride.
-    OutOfArea,
+    /// The gateway makes no quote for it (422, like `out-of-area`): no ride.
+    Refused,
     /// An acknowledged ride that did not end in time.
     Stuck,
     /// An acknowledged ride that is not found.
@@ -34,7 +34,7 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Final(status) => status.fmt(f),
-            Self::OutOfArea => f.write_str("out of area"),
+            Self::Refused => f.write_str("refused at the quote"),
             Self::Stuck => f.write_str("stuck"),
             Self::Lost => f.write_str("lost"),
             Self::GaveUp => f.write_str("gave up"),
@@ -56,8 +56,10 @@ pub(crate) struct Counts {
     pub(crate) endings: BTreeMap<Ending, u64>,
     /// Why rides were cancelled: who and the reason.
     pub(crate) cancelled_by: BTreeMap<String, u64>,
-    /// Payment status on the receipts asked for at the very end, after completed rides.
+    /// Payment status on the receipts asked for at the very end, of completed rides.
     pub(crate) payments: BTreeMap<String, u64>,
+    /// The same of rides that expired or were cancelled.
+    pub(crate) payments_undriven: BTreeMap<String, u64>,
     pub(crate) under_way: u64,
     pub(crate) passengers: u64,
     /// 429 answers, obeyed.

@@ -46,7 +46,7 @@ pub(crate) struct Driven {
 impl Driven {
     /// Whether the passenger is free for another trip.
     pub(crate) fn is_free(&self) -> bool {
-        matches!(self.ending, Ending::Final(_) | Ending::OutOfArea)
+        matches!(self.ending, Ending::Final(_) | Ending::Refused)
     }
 }
 
@@ -84,7 +84,7 @@ async fn walk(cx: &Context, index: usize, trip: &Trip, passenger: &mut Passenger
     let mut rng = StdRng::seed_from_u64(cx.seed ^ (index as u64).rotate_left(32));
     let sampled = index.is_multiple_of(cx.check_every);
     let Some((ride, fare)) = request(cx, index, trip, passenger, sampled, &mut rng).await? else {
-        return Ok(Ending::OutOfArea);
+        return Ok(Ending::Refused);
     };
     let mut follower = Follower::new(&cx.transitions, &ride.id, &fare, sampled);
     if index.is_multiple_of(2) {
@@ -109,7 +109,7 @@ async fn walk(cx: &Context, index: usize, trip: &Trip, passenger: &mut Passenger
     Ok(Ending::Final(end.status))
 }
 
-/// Quotes and requests; none where the gateway does not drive. The ride is acknowledged when this returns.
+/// Quotes and requests; none when the gateway refuses the quote. The ride is acknowledged when this returns.
 async fn request(
     cx: &Context,
     index: usize,
@@ -122,7 +122,8 @@ async fn request(
     for round in 0..3 {
         let request = Request::quote(trip);
         let answer = passenger.send(client, &request).await?;
-        if answer.status == 422 && answer.code().as_deref() == Some("out-of-area") {
+        if answer.status == 422 {
+            client.promises.broken(Kind::QuoteRefused, None, answer.excerpt());
             return Ok(None);
         }
         let mut quote: Quote = client.read(&request, &answer, 201)?;

@@ -1,0 +1,88 @@
+//! The replay as a whole: was anybody driven, and did those who were not have a right to it?
+
+use crate::{passenger::Passenger, promises::Kind, wire::Status};
+
+/// One trip in so many may end without a driver although there are enough of them.
+const ONE_IN: usize = 100;
+
+/// A broken promise, and the ride it is about.
+type Breach = (Kind, Option<String>, String);
+
+/// How the trips ended.
+pub(crate) struct Day {
+    /// How many there were to drive.
+    trips: usize,
+    /// How many passengers were brought to where they wanted.
+    completed: usize,
+    /// Rides that ended without that.
+    undriven: Vec<(String, Status)>,
+}
+
+impl Day {
+    /// The day of these passengers.
+    pub(crate) fn new(trips: usize, passengers: &[Passenger]) -> Self {
+        let rides = passengers.iter().flat_map(|passenger| &passenger.rides);
+        let ends = rides.filter_map(|ride| Some((ride.id.clone(), ride.end.as_ref()?.status)));
+        let (completed, undriven): (Vec<_>, _) = ends.partition(|(_, status)| *status == Status::Completed);
+        Self { trips, completed: completed.len(), undriven }
+    }
+
+    /// What it breaks. Only with a fleet of the replay's own is every passenger entitled to a driver.
+    pub(crate) fn judge(&self, own_fleet: bool) -> Vec<Breach> {
+        let (trips, undriven) = (self.trips, self.undriven.len());
+        let mut breaches = Vec::new();
+        if self.completed == 0 {
+            breaches.push((Kind::NothingDriven, None, format!("none of {trips} trips was completed")));
+        }
+        if own_fleet && undriven * ONE_IN > trips {
+            breaches.extend(self.undriven.iter().map(|(ride, status)| {
+                let detail = format!("{status}, like {undriven} of {trips} trips that were expired or cancelled");
+                (Kind::WithoutDriver, Some(ride.clone()), detail)
+            }));
+        }
+        breaches
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::{
+        passenger::{End, Phones, Taken},
+        wire::Money,
+    };
+
+    /// The kinds broken by a day of so many rides that were completed, expired and cancelled, out of `trips`.
+    fn broken(trips: usize, rides: [usize; 3], own_fleet: bool) -> Vec<Kind> {
+        let mut passenger = Passenger::new(&Phones::new(1));
+        let quoted = Money { amount: 9, currency: "USD".into() };
+        for (status, count) in [Status::Completed, Status::Expired, Status::Cancelled].into_iter().zip(rides) {
+            passenger.rides.extend((0..count).map(|_| {
+                let end = End { status, version: 6, at: Instant::now(), receipt: None, rated: None };
+                Taken { id: "r".into(), quoted: quoted.clone(), sampled: false, end: Some(end) }
+            }));
+        }
+        Day::new(trips, &[passenger]).judge(own_fleet).into_iter().map(|breach| breach.0).collect()
+    }
+
+    #[test]
+    fn a_day_on_which_nobody_was_driven_is_broken_whoever_set_the_fleet() {
+        assert_eq!(broken(60, [0, 0, 0], true), [Kind::NothingDriven], "no ride at all");
+        assert_eq!(broken(60, [0, 60, 0], false), [Kind::NothingDriven], "every ride expired");
+        assert_eq!(broken(60, [60, 0, 0], true), []);
+    }
+
+    #[test]
+    fn with_a_fleet_of_its_own_one_trip_in_a_hundred_may_stay_without_a_driver() {
+        assert_eq!(broken(200, [198, 1, 1], true), []);
+        assert_eq!(broken(200, [197, 2, 1], true), [Kind::WithoutDriver; 3]);
+        assert_eq!(broken(200, [198, 0, 2], true), []);
+    }
+
+    #[test]
+    fn with_a_fleet_that_somebody_else_set_rides_may_stay_without_a_driver() {
+        assert_eq!(broken(200, [1, 100, 99], false), []);
+    }
+}
