@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what it relies on by failing there")]
 
 mod architecture;
+mod breakdown;
 mod crash;
 mod events;
 mod expiry;
@@ -17,6 +18,9 @@ mod quotes;
 mod rides_cancel;
 mod rides_life;
 mod rides_request;
+mod secrets;
 mod settings;
+mod shutdown;
 mod sign_in;
+mod strangers;
 mod walk;

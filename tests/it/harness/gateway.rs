@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     net::TcpListener,
+    path::PathBuf,
     sync::{Mutex, PoisonError},
 };
 
@@ -33,6 +34,12 @@ impl Gateway {
 
     /// The same with some settings changed, such as `("rides.match_timeout_s", "2")`.
     pub(crate) async fn start_with(changes: &[(&str, &str)]) -> Self {
+        Self::start_after("", changes).await
+    }
+
+    /// The same, after a line of shell such as `ulimit -S -f 2048` in the same process. Only this time: a restart is
+    /// without it.
+    pub(crate) async fn start_after(shell: &str, changes: &[(&str, &str)]) -> Self {
         let mut settings = vec![("sandbox.drivers".to_owned(), "0".to_owned())];
         for (key, value) in changes {
             settings.retain(|(known, _)| known != key);
@@ -41,7 +48,7 @@ impl Gateway {
         let folder = Folder::new();
         for _ in 0..START_ATTEMPTS {
             let ports = (free_port(), free_port());
-            if let Some(process) = start(&folder, &settings, ports).await {
+            if let Some(process) = start(shell, &folder, &settings, ports).await {
                 return Self { process, folder, settings, ports };
             }
         }
@@ -51,13 +58,38 @@ impl Gateway {
     /// Kills the process as a power cut would and starts it again on the same data and ports.
     pub(crate) async fn crash_and_restart(&mut self) {
         self.process.kill();
-        self.process = start(&self.folder, &self.settings, self.ports).await.expect("its ports are still free");
+        self.restart().await;
+    }
+
+    /// Starts a process that has ended again on the same data and ports.
+    pub(crate) async fn restart(&mut self) {
+        self.process = start("", &self.folder, &self.settings, self.ports).await.expect("its ports are still free");
     }
 
     /// Asks the process to leave and waits until it has; the exit code.
     pub(crate) async fn stop(&mut self) -> Option<i32> {
         self.process.terminate();
         self.process.exit().await.code()
+    }
+
+    /// Sends a signal by its short name, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
+    /// Waits until the process has ended; the exit code, `None` when a signal ended it.
+    pub(crate) async fn exit(&mut self) -> Option<i32> {
+        self.process.exit().await.code()
+    }
+
+    /// The process's number for the operating system.
+    pub(crate) fn process_id(&self) -> String {
+        self.process.id()
+    }
+
+    /// A file in the gateway's data folder.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     /// Everything the gateway has logged.
@@ -107,7 +139,7 @@ impl Gateway {
 }
 
 /// Starts a process and waits until it is ready; `None` when a port was taken meanwhile.
-async fn start(folder: &Folder, settings: &[(String, String)], ports: (u16, u16)) -> Option<Process> {
+async fn start(shell: &str, folder: &Folder, settings: &[(String, String)], ports: (u16, u16)) -> Option<Process> {
     let database = folder.path().join("gateway.db");
     let mut all = vec![
         ("http.public_bind".to_owned(), format!("127.0.0.1:{}", ports.0)),
@@ -115,7 +147,10 @@ async fn start(folder: &Folder, settings: &[(String, String)], ports: (u16, u16)
         ("store.shards".to_owned(), format!("sqlite://{}", database.display())),
     ];
     all.extend_from_slice(settings);
-    let mut process = Process::start(folder.path(), &["serve"], &all);
+    let mut process = match shell {
+        "" => Process::start(folder.path(), &["serve"], &all),
+        line => Process::start_after(line, folder.path(), &["serve"], &all),
+    };
     let health = api(ports.1, None);
     let ready = eventually("the gateway is ready", async || {
         if process.ended().is_some() {

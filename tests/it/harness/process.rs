@@ -11,11 +11,15 @@ use std::{
 
 use super::PATIENCE;
 
+const BINARY: &str = env!("CARGO_BIN_EXE_passenger-gateway");
+/// What a process writes, in its folder.
+const LOG: &str = "gateway.log";
+
 /// A temporary folder, removed with everything in it.
-pub(super) struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let name = format!("passenger-gateway-it-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
@@ -23,7 +27,7 @@ impl Folder {
         Self(path)
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }
@@ -43,11 +47,21 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts the binary in `folder` with `settings` such as `("rides.match_timeout_s", "2")`. What it writes is
-    /// appended to `gateway.log` there.
+    /// appended to [`LOG`] there.
     pub(super) fn start(folder: &Path, arguments: &[&str], settings: &[(String, String)]) -> Self {
-        let log = folder.join("gateway.log");
+        Self::spawn(Command::new(BINARY), folder, arguments, settings)
+    }
+
+    /// As [`Process::start`], after a line of shell such as `ulimit -S -f 2048` in the same process.
+    pub(super) fn start_after(shell: &str, folder: &Path, arguments: &[&str], settings: &[(String, String)]) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{shell}; exec \"$0\" \"$@\""), BINARY]);
+        Self::spawn(command, folder, arguments, settings)
+    }
+
+    fn spawn(mut command: Command, folder: &Path, arguments: &[&str], settings: &[(String, String)]) -> Self {
+        let log = folder.join(LOG);
         let output = File::options().create(true).append(true).open(&log).expect("the log can be opened");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_passenger-gateway"));
         command.args(arguments).current_dir(folder).stdin(Stdio::null());
         // Settings of whoever runs the tests must not leak into them.
         for (name, _) in std::env::vars_os().filter(|(name, _)| is_setting(name)) {
@@ -76,8 +90,18 @@ impl Process {
 
     /// SIGTERM: a polite request to drain and leave.
     pub(super) fn terminate(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        self.signal("TERM");
+    }
+
+    /// Sends a signal by its short name.
+    pub(super) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.id()]).status();
         assert!(sent.expect("kill runs").success());
+    }
+
+    /// Its number for the operating system.
+    pub(super) fn id(&self) -> String {
+        self.child.id().to_string()
     }
 
     /// Everything written so far.
@@ -100,11 +124,16 @@ impl Drop for Process {
 
 /// Runs the binary until it ends by itself: exit code and everything it wrote.
 pub(crate) async fn run_to_exit(arguments: &[&str], settings: &[(&str, &str)]) -> (i32, String) {
-    let folder = Folder::new();
+    run_to_exit_in(&Folder::new(), arguments, settings).await
+}
+
+/// The same in a folder that was prepared; what earlier runs wrote there is not repeated.
+pub(crate) async fn run_to_exit_in(folder: &Folder, arguments: &[&str], settings: &[(&str, &str)]) -> (i32, String) {
+    let earlier = fs::read(folder.path().join(LOG)).map_or(0, |log| log.len());
     let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let mut process = Process::start(folder.path(), arguments, &settings);
     let status = tokio::time::timeout(PATIENCE + Duration::from_secs(1), process.exit()).await.expect("it ends");
-    (status.code().expect("it ends by itself"), process.log())
+    (status.code().expect("it ends by itself"), process.log().split_off(earlier))
 }
 
 fn is_setting(name: &OsStr) -> bool {

@@ -1,0 +1,367 @@
+//! What nobody may read: phones, codes, tokens and keys stay out of the log, of errors, of metrics and, but for the
+//! phone, of the database's file. And the headers that keep answers to those who asked.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Answer, Folder, Gateway, PATIENCE, Passenger, SERVICE_TOKEN, dropoff, eventually, fresh_phone, pickup, run_to_exit,
+    text,
+};
+
+/// Codes that nobody used: their hashes are still in the database.
+const OPEN_CODES: usize = 20;
+
+/// Everything that must not be seen, and everything that could be.
+#[derive(Default)]
+struct Witness {
+    /// What it is, and its text.
+    secrets: Vec<(&'static str, String)>,
+    codes: BTreeSet<String>,
+    /// Errors, metrics, what operators read.
+    seen: Vec<String>,
+}
+
+impl Witness {
+    fn phone(&mut self) -> String {
+        let phone = fresh_phone();
+        // However its `+` is written.
+        self.secrets.push(("a phone", phone.trim_start_matches('+').to_owned()));
+        phone
+    }
+
+    fn tokens(&mut self, answer: &Value) {
+        self.secrets.push(("an access token", text(&answer["access_token"])));
+        self.secrets.push(("a refresh token", text(&answer["refresh_token"])));
+    }
+
+    fn error(&mut self, answer: &Answer, status: u16) {
+        answer.expect(status);
+        self.seen.push(format!("{:?} {}", answer.headers, answer.body));
+    }
+
+    fn all_of(&self, texts: &[&str]) -> Vec<&(&'static str, String)> {
+        self.secrets.iter().filter(|(_, secret)| texts.iter().any(|text| text.contains(secret.as_str()))).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_secret_is_written_in_plain_lines() {
+    nothing_secret_is_written("pretty").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_secret_is_written_in_json_lines() {
+    nothing_secret_is_written("json").await;
+}
+
+/// At `debug`, which holds everything that the higher levels say.
+async fn nothing_secret_is_written(format: &str) {
+    let folder = Folder::new();
+    let database = format!("sqlite://{}", folder.path().join("gateway.db").display());
+    let settings = [
+        ("runtime.log", "debug"),
+        ("runtime.log_format", format),
+        ("store.shards", &*database),
+        ("rides.cancel_free_s", "0"),
+        ("relay.max_attempts", "2"),
+        ("relay.first_backoff_ms", "1"),
+        ("relay.sweep_ms", "50"),
+    ];
+    let mut gateway = Gateway::start_with(&settings).await;
+    let mut witness = Witness::default();
+    witness.secrets.push(("the service token", SERVICE_TOKEN.to_owned()));
+    witness.secrets.push(("a driver's phone", "12125550199".to_owned()));
+    witness.secrets.extend(keys_in(folder.path()));
+
+    sign_ins(&gateway, &mut witness).await;
+    rides(&gateway, &mut witness).await;
+    partners_fail(&gateway, &mut witness).await;
+    operators(&gateway, &mut witness).await;
+    gateway.crash_and_restart().await;
+    sign_ins(&gateway, &mut witness).await;
+    for path in ["/metrics", "/debug/tasks"] {
+        witness.seen.push(gateway.internal().get(path).send().await.body);
+    }
+    gateway.stop().await;
+
+    let log = gateway.log();
+    assert!(log.contains("DEBUG") && log.matches("answered").count() > 50, "the log says little:\n{log}");
+    let mut texts: Vec<&str> = witness.seen.iter().map(String::as_str).collect();
+    texts.push(&log);
+    let found = witness.all_of(&texts);
+    assert!(found.is_empty(), "{found:?} in:\n{}", lines_with(&texts, &found));
+    let written = texts.iter().flat_map(|text| numbers(text.as_bytes())).find(|number| witness.codes.contains(number));
+    if let Some(code) = written {
+        panic!("the code {code} was written:\n{}", lines_with(&texts, &[&("a code", code.clone())]));
+    }
+    nothing_secret_is_stored(folder.path(), &witness);
+}
+
+/// Signs in well and badly, refreshes, uses a token twice.
+async fn sign_ins(gateway: &Gateway, witness: &mut Witness) {
+    let public = gateway.public();
+    let phone = witness.phone();
+    let challenge = Passenger::ask_for_code(&public, &phone).await;
+    let code = Passenger::read_code(&public, &phone).await;
+    let wrong = if code == "271828" { "314159" } else { "271828" };
+    witness.codes.extend([code.clone(), wrong.to_owned()]);
+    let sign_in = async |code: &str| {
+        let body = json!({ "challenge_id": challenge, "code": code, "device_id": "phone-1" });
+        public.post("/v1/auth/token", &body).send().await
+    };
+    witness.error(&sign_in(wrong).await, 401);
+    let first = sign_in(&code).await.expect(200);
+    witness.tokens(&first);
+    witness.error(&sign_in(&code).await, 410);
+
+    let refresh =
+        async |token: &Value| public.post("/v1/auth/refresh", &json!({ "refresh_token": token })).send().await;
+    let second = refresh(&first["refresh_token"]).await.expect(200);
+    witness.tokens(&second);
+    let third = refresh(&second["refresh_token"]).await.expect(200);
+    witness.tokens(&third);
+    witness.error(&refresh(&first["refresh_token"]).await, 401);
+    witness.error(&refresh(&third["refresh_token"]).await, 401);
+
+    // In places where they do not belong.
+    let api = public.with_token(&text(&third["access_token"]));
+    witness.error(&public.post("/v1/auth/otp", &json!({ "phone": format!("{phone}x") })).send().await, 422);
+    witness.error(
+        &public.post("/v1/auth/refresh", &json!({ "refresh_token": [third["refresh_token"]] })).send().await,
+        422,
+    );
+    witness.error(
+        &api.post("/v1/quotes", &json!({ "pickup": phone, "dropoff": third["access_token"] })).send().await,
+        422,
+    );
+    witness.error(&api.get(&format!("/v1/rides?limit={}", phone.trim_start_matches('+'))).send().await, 422);
+    witness.error(&api.get(&format!("/v1/rides?cursor={}", text(&third["access_token"]))).send().await, 400);
+    witness.error(&gateway.internal_without_token().with_token(&code).get("/metrics").send().await, 401);
+    let stranger = witness.phone();
+    // This one URL may hold a phone, so its problem repeats it; the log does not.
+    public.get(&format!("/sandbox/sms/{stranger}")).send().await.problem(404, "not-found");
+
+    for _ in 0..OPEN_CODES {
+        let phone = witness.phone();
+        Passenger::ask_for_code(&public, &phone).await;
+        witness.codes.insert(Passenger::read_code(&public, &phone).await);
+    }
+}
+
+/// One ride to its end, and one that is called off for a fee.
+async fn rides(gateway: &Gateway, witness: &mut Witness) {
+    let passenger = signed_in(gateway, witness).await;
+    let driver = gateway.driver("ana");
+    let ride = passenger.request_authorised_ride().await;
+    let id = text(&ride["id"]);
+    let stream = passenger.follow(&id).await;
+    driver.bring(&passenger, &id, "completed").await;
+    stream.until_end().await;
+    passenger.receipt(&id).await.expect(200);
+    let rating = format!("/v1/rides/{id}/rating");
+    witness.error(&passenger.api.post(&rating, &json!({ "stars": passenger.phone })).send().await, 422);
+    passenger.api.post(&rating, &json!({ "stars": 5 })).send().await.expect(201);
+
+    let id = text(&driver.ride_at(&passenger, "arrived").await["id"]);
+    let asked = passenger.cancel(&id, &json!({ "reason": "late" })).await.problem(409, "cancellation-fee");
+    let token = text(&asked["confirmation_token"]);
+    witness.secrets.push(("a confirmation token", token.clone()));
+    let twice = json!({ "reason": "late", "confirmation_token": [token] });
+    witness.error(&passenger.cancel(&id, &twice).await, 422);
+    passenger.cancel(&id, &json!({ "reason": "late", "confirmation_token": token })).await.expect(200);
+    let patch = json!({ "email": passenger.phone });
+    witness.error(&passenger.api.patch("/v1/me", &patch).send().await, 422);
+}
+
+/// Every partner fails once; a message is given up and read by an operator.
+async fn partners_fail(gateway: &Gateway, witness: &mut Witness) {
+    let passenger = signed_in(gateway, witness).await;
+    let (fails, works) = (json!({ "failure_rate": 1.0, "delay_ms": 0 }), json!({ "failure_rate": 0.0, "delay_ms": 0 }));
+    gateway.script("sms", &fails).await;
+    let phone = witness.phone();
+    witness.error(&gateway.public().post("/v1/auth/otp", &json!({ "phone": phone })).send().await, 503);
+    gateway.script("sms", &works).await;
+    gateway.script("routing", &fails).await;
+    let trip = json!({ "pickup": pickup(), "dropoff": dropoff() });
+    witness.error(&passenger.api.post("/v1/quotes", &trip).send().await, 503);
+    gateway.script("routing", &works).await;
+
+    let driver = gateway.driver("bo");
+    let id = text(&driver.ride_at(&passenger, "in_progress").await["id"]);
+    gateway.script("payment", &fails).await;
+    driver.step(&id, "complete").await.expect(200);
+    let dead = eventually("the capture is given up", async || {
+        let answer = gateway.internal().get("/internal/v1/outbox/dead").send().await;
+        answer.body.contains(&id).then_some(answer)
+    })
+    .await;
+    gateway.script("payment", &works).await;
+    let entry = text(&dead.json()["entries"][0]["id"]);
+    let requeue = format!("/internal/v1/outbox/dead/{entry}/requeue");
+    gateway.internal().request(Method::POST, &requeue).send().await.expect(204);
+    witness.seen.push(dead.body);
+}
+
+async fn operators(gateway: &Gateway, witness: &mut Witness) {
+    let passenger = signed_in(gateway, witness).await;
+    let nobody = witness.phone();
+    let find = async |phone: &str| {
+        gateway.internal().post("/internal/v1/passengers/find", &json!({ "phone": phone })).send().await
+    };
+    assert_eq!(find(&passenger.phone).await.expect(200)["id"], passenger.id);
+    witness.error(&find(&nobody).await, 404);
+    witness.error(&find(nobody.trim_start_matches('+')).await, 422);
+    let sessions = format!("/internal/v1/passengers/{}/sessions", passenger.id);
+    gateway.internal().delete(&sessions).send().await.expect(204);
+    passenger.api.delete("/v1/me").send().await.expect(204);
+}
+
+async fn signed_in(gateway: &Gateway, witness: &mut Witness) -> Passenger {
+    let phone = witness.phone();
+    let passenger = gateway.sign_in(&phone).await;
+    witness.codes.insert(Passenger::read_code(&gateway.public(), &phone).await);
+    witness.secrets.push(("an access token", passenger.api.token.clone().unwrap()));
+    witness.secrets.push(("a refresh token", passenger.refresh_token.clone()));
+    passenger
+}
+
+/// Tokens and keys are not in the database at all, codes only hashed. A phone is: its owner may read it.
+fn nothing_secret_is_stored(folder: &Path, witness: &Witness) {
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let files: Vec<_> = files.filter(|file| file.to_string_lossy().contains("gateway.db")).collect();
+    let bytes: Vec<u8> = files.iter().flat_map(|file| fs::read(file).unwrap()).collect();
+    let raw = String::from_utf8_lossy(&bytes);
+    assert!(raw.contains("T123456C"), "the plate of a driver is found in {files:?}");
+    let found: Vec<_> = witness.all_of(&[&raw]).into_iter().filter(|(what, _)| !what.ends_with("phone")).collect();
+    assert!(found.is_empty(), "in the database: {found:?}");
+    // By chance one may look like another number of six digits; codes in plain text would all be there.
+    let codes: BTreeSet<_> = numbers(&bytes).filter(|number| witness.codes.contains(number)).collect();
+    assert!(codes.len() <= 1, "of {} codes in the database: {codes:?}", witness.codes.len());
+}
+
+/// The keys that the local profile made for itself.
+fn keys_in(folder: &Path) -> Vec<(&'static str, String)> {
+    let file = fs::read_to_string(folder.join("secrets.toml")).expect("the local secrets lie beside the database");
+    let values = file.lines().filter_map(|line| line.split('"').nth(1));
+    let keys: Vec<_> = values.map(|value| ("a key", value.to_owned())).collect();
+    assert!(keys.len() == 2 && keys.iter().all(|(_, key)| key.len() > 40), "two keys");
+    keys
+}
+
+/// Whole numbers of six digits, not the fraction of another.
+fn numbers(bytes: &[u8]) -> impl Iterator<Item = String> {
+    let runs = bytes.split(|byte| !byte.is_ascii_digit() && *byte != b'.');
+    runs.filter(|run| run.len() == 6 && !run.contains(&b'.')).map(|run| String::from_utf8_lossy(run).into_owned())
+}
+
+fn lines_with(texts: &[&str], found: &[&(&'static str, String)]) -> String {
+    let lines = texts.iter().flat_map(|text| text.lines());
+    let guilty = lines.filter(|line| found.iter().any(|(_, secret)| line.contains(secret.as_str())));
+    guilty.take(10).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_in_a_setting_is_not_told() {
+    let key = "aHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVyMmh1bnRlcjI=";
+    let all = [
+        ("auth.token_key", key),
+        ("auth.phone_key", key),
+        ("auth.previous_token_key", key),
+        ("http.internal_token", "hunter2-of-the-operators"),
+    ];
+    let (code, output) = run_to_exit(&["config", "check"], &all).await;
+    assert_eq!(code, 0, "{output}");
+    assert!(!output.contains("aHVudGVy") && !output.contains("hunter2"), "{output}");
+
+    for (setting, value) in [
+        ("auth.token_key", "hunter2"),
+        ("auth.phone_key", "hunter2 is not base64"),
+        ("store.shards", "postgres://gateway:hunter2@database/rides"),
+        ("store.shards", "sqlite://nowhere/gateway.db?password=hunter2"),
+        ("store.password", "hunter2"),
+        ("traffic.redis_url", "redis://:hunter2@cache"),
+        ("nobodys.token", "hunter2"),
+    ] {
+        for command in [&["config", "check"][..], &["migrate"], &["serve"]] {
+            let (code, output) = run_to_exit(command, &[(setting, value)]).await;
+            assert!(code != 0 || command != ["serve"], "{setting}: {output}");
+            assert!(!output.contains("hunter2"), "{command:?} with {setting}: {output}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_has_the_headers_of_an_api() {
+    let gateway = Gateway::start_with(&[("rides.cancel_free_s", "3600")]).await;
+    let passenger = gateway.passenger().await;
+    let ride = text(&passenger.request_authorised_ride().await["id"]);
+    let other = gateway.passenger().await;
+    let over = text(&gateway.driver("ana").ride_at(&other, "completed").await["id"]);
+    let quote = text(&passenger.quote().await["quote_id"]);
+    let refresh = json!({ "refresh_token": passenger.refresh_token });
+    let trip = json!({ "pickup": pickup(), "dropoff": dropoff() });
+    let phone = json!({ "phone": passenger.phone });
+    let none = Value::Null;
+    let public = [
+        (202, "POST", "/v1/auth/otp", &phone),
+        (200, "POST", "/v1/auth/refresh", &refresh),
+        (200, "GET", "/v1/me", &none),
+        (200, "PATCH", "/v1/me", &json!({ "name": "Ada" })),
+        (200, "GET", "/v1/products?lat=40.75&lng=-73.98", &none),
+        (200, "GET", "/v1/ride-states", &none),
+        (201, "POST", "/v1/quotes", &trip),
+        (200, "GET", &format!("/v1/quotes/{quote}"), &none),
+        (200, "GET", "/v1/rides", &none),
+        (200, "GET", "/v1/rides/current", &none),
+        (200, "GET", &format!("/v1/rides/{ride}"), &none),
+        (200, "GET", &format!("/v1/rides/{ride}/events"), &none),
+        (200, "POST", &format!("/v1/rides/{ride}/cancel"), &json!({ "reason": "late" })),
+        (200, "GET", &format!("/v1/rides/{ride}/receipt"), &none),
+        (200, "GET", &format!("/sandbox/sms/{}", passenger.phone), &none),
+        (204, "GET", "/v1/rides/current", &none),
+        (404, "GET", &format!("/v1/rides/{over}"), &none),
+        (404, "GET", "/v1/nothing", &none),
+        (404, "GET", "/", &none),
+        (405, "PUT", "/v1/me", &json!({})),
+        (422, "POST", "/v1/quotes", &json!({})),
+        (204, "POST", "/v1/auth/logout", &none),
+        (204, "DELETE", "/v1/me", &none),
+        (401, "GET", "/v1/me", &none),
+    ];
+    let internal = [
+        (200, "GET", "/health/live", &none),
+        (200, "GET", "/health/ready", &none),
+        (200, "GET", "/metrics", &none),
+        (200, "GET", "/debug/tasks", &none),
+        (200, "GET", "/internal/v1/drivers/ana/rides", &none),
+        (200, "GET", "/internal/v1/outbox/dead", &none),
+        (200, "POST", "/internal/v1/passengers/find", &json!({ "phone": other.phone })),
+        (422, "POST", "/internal/v1/passengers/find", &json!({})),
+        (404, "GET", "/internal/v1/nothing", &none),
+    ];
+    let internal = internal.into_iter().map(|call| (gateway.internal(), call));
+    for (api, (status, method, path, body)) in
+        public.into_iter().map(|call| (passenger.api.clone(), call)).chain(internal)
+    {
+        let mut call = api.client.request(method.parse().unwrap(), format!("{}{path}", api.base));
+        call = call.bearer_auth(api.token.as_deref().unwrap());
+        if !body.is_null() {
+            let media = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+            call = call.header("content-type", media).body(body.to_string());
+        }
+        let answer = tokio::time::timeout(PATIENCE, call.send()).await.expect("in time").expect("an answer");
+        assert_eq!(answer.status(), status, "{method} {path}");
+        let header = |name| header(&answer, name);
+        assert_eq!(header("x-content-type-options"), "nosniff", "{method} {path}");
+        assert_eq!(header("cache-control"), "no-store", "{method} {path}");
+        assert_eq!((header("server"), header("x-powered-by"), header("set-cookie")), ("", "", ""), "{method} {path}");
+        assert_ne!(header("x-request-id"), "", "{method} {path}");
+    }
+}
+
+fn header<'a>(answer: &'a Response, name: &str) -> &'a str {
+    answer.headers().get(name).map_or("", |value| value.to_str().unwrap())
+}
