@@ -18,9 +18,17 @@ use usecase::{
     quotes::QuoteTrip,
     relay::{self, RelayInbox, RelayWaker, dead_letters::RequeueDeadLetter},
     rides::{
-        cancel_ride::CancelRide, drive_ride::DriveRide, driver_history::DriverHistory, end_ride::EndRide,
-        follow_ride::FollowRide, positions::Positions, rate_ride::RateRide, receipt::ReadReceipt,
-        report_location::ReportLocation, request_ride::RequestRide, signals::RideSignals,
+        cancel_ride::CancelRide,
+        drive_ride::DriveRide,
+        driver_history::DriverHistory,
+        end_ride::EndRide,
+        follow_ride::FollowRide,
+        positions::Positions,
+        rate_ride::RateRide,
+        receipt::ReadReceipt,
+        report_location::ReportLocation,
+        request_ride::{InFlight, RequestRide},
+        signals::RideSignals,
     },
 };
 
@@ -224,7 +232,12 @@ impl Node {
                 routing: partners.routing,
                 shards: shards(),
             },
-            request_ride: RequestRide { config: rides.clone(), entropy: self.entropy.clone(), shards: shards() },
+            request_ride: RequestRide {
+                config: rides.clone(),
+                entropy: self.entropy.clone(),
+                shards: shards(),
+                in_flight: InFlight::default(),
+            },
             cancel_ride: CancelRide {
                 config: rides,
                 fee_cap: pricing.cancellation_fee,

@@ -1,6 +1,9 @@
 //! A passenger requests a ride with a quote, once per idempotency key.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use entity::{
     Change, Claim, IdempotencyKey, KeyedRoute, NewRide, Opened, OutboxEntry, Passenger, Quote, Ride, Shards,
@@ -92,6 +95,41 @@ pub struct RequestRide {
     pub entropy: Entropy,
     /// Where rides are kept.
     pub shards: Shards,
+    /// Who asks right now.
+    pub in_flight: InFlight,
+}
+
+/// The requests that this node works on, by passenger and key. Where one writer at a time is let in, a racer waits for
+/// its turn and never sees the first one's claim: this tells it from a request that waits for somebody else.
+#[derive(Clone, Default)]
+pub struct InFlight(Arc<Mutex<HashMap<(Id<Passenger>, String), usize>>>);
+
+impl InFlight {
+    /// Counts a request until the guard is dropped, and says whether it races another one.
+    fn enter(&self, command: &Command) -> (Entered, bool) {
+        let request = (command.passenger_id, command.key.clone());
+        let mut requests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = requests.entry(request.clone()).or_default();
+        *count += 1;
+        (Entered { in_flight: self.clone(), request }, *count > 1)
+    }
+}
+
+struct Entered {
+    in_flight: InFlight,
+    request: (Id<Passenger>, String),
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut requests = self.in_flight.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = requests.get_mut(&self.request) {
+            *count -= 1;
+            if *count == 0 {
+                requests.remove(&self.request);
+            }
+        }
+    }
 }
 
 impl RequestRide {
@@ -109,7 +147,9 @@ impl RequestRide {
         };
         let pickup_code = format!("{:04}", self.entropy.below(10_000));
         let config = self.config.clone();
-        self.shards
+        let (_entered, races) = self.in_flight.enter(&command);
+        let requested = self
+            .shards
             .write(command.passenger_id.shard(), move |tx| {
                 let (key, command) = (key.clone(), command.clone());
                 let (config, pickup_code) = (config.clone(), pickup_code.clone());
@@ -126,7 +166,11 @@ impl RequestRide {
                     Ok(Requested::Opened(answer))
                 })
             })
-            .await
+            .await;
+        match requested {
+            Err(Error::Store(StoreError::Busy(_))) if races => Err(Error::InProgress),
+            requested => requested,
+        }
     }
 }
 
