@@ -102,7 +102,10 @@ pub struct RequestRide {
 /// The requests that this node works on, by passenger and key. Where one writer at a time is let in, a racer waits for
 /// its turn and never sees the first one's claim: this tells it from a request that waits for somebody else.
 #[derive(Clone, Default)]
-pub struct InFlight(Arc<Mutex<HashMap<(Id<Passenger>, String), usize>>>);
+pub struct InFlight(Arc<Mutex<HashMap<ScopedKey, usize>>>);
+
+/// A key belongs to its passenger.
+type ScopedKey = (Id<Passenger>, String);
 
 impl InFlight {
     /// Counts a request until the guard is dropped, and says whether it races another one.
@@ -117,7 +120,7 @@ impl InFlight {
 
 struct Entered {
     in_flight: InFlight,
-    request: (Id<Passenger>, String),
+    request: ScopedKey,
 }
 
 impl Drop for Entered {
