@@ -201,9 +201,11 @@ async fn attend(
     let mut kills = kills.into_iter();
     loop {
         let target = kills.next().unwrap_or(usize::MAX);
+        // What the wait gives is a lock on the count: held over the kill it would stop the trips that count on.
+        let reached = async { seen.wait_for(|ended| *ended >= target).await.map(drop) };
         let failed = tokio::select! {
-            reached = seen.wait_for(|ended| *ended >= target) => match reached {
-                Ok(_) => kill(cx, options, server).await,
+            reached = reached => match reached {
+                Ok(()) => kill(cx, options, server).await,
                 Err(_) => return,
             },
             status = server.ended() => Err(status),

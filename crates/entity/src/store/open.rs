@@ -74,6 +74,8 @@ impl Config {
                     .synchronous(synchronous)
                     .foreign_keys(true)
                     .busy_timeout(busy)
+                    // What was deleted (a phone, a name) is overwritten, not only forgotten.
+                    .pragma("secure_delete", "ON")
             })
             // SQLite rolls a failed COMMIT back (disk full), but the driver goes on counting an open transaction: the next
             // one would be a savepoint, acknowledged and never committed. Such a connection is closed.

@@ -4,6 +4,7 @@ use entity::{
     Actor, Change, Illegal, Message, OutboxEntry, Payment, PaymentStatus, Ride, RideStatus, StoreError, Tx,
     value::{Id, Millis, Money},
 };
+use futures_util::future::try_join_all;
 use runtime::task::catch_panic;
 
 use super::Relay;
@@ -40,13 +41,12 @@ impl Relay {
         }) {}
     }
 
-    /// Delivers the oldest message to each partner; `false` when that led nowhere.
+    /// Delivers the oldest message to each partner, at the same time: a slow one holds up nobody else. `false` when
+    /// that led nowhere.
     async fn deliver_heads(&self, ride_id: Id<Ride>) -> Result<bool, StoreError> {
-        let mut delivered = false;
-        for head in OutboxEntry::heads(self.shards.read(ride_id.shard()), ride_id).await? {
-            delivered |= self.deliver(&head).await?;
-        }
-        Ok(delivered)
+        let heads = OutboxEntry::heads(self.shards.read(ride_id.shard()), ride_id).await?;
+        let delivered = try_join_all(heads.iter().map(|head| self.deliver(head))).await?;
+        Ok(delivered.contains(&true))
     }
 
     /// Delivers one message; `false` when it is not ours to deliver now, or the partner failed.

@@ -36,7 +36,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { concurrency: 64, sweep_ms: 500, max_attempts: 12, first_backoff_ms: 500, max_backoff_ms: 60_000 }
+        Self { concurrency: 256, sweep_ms: 500, max_attempts: 12, first_backoff_ms: 500, max_backoff_ms: 60_000 }
     }
 }
 

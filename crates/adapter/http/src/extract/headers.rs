@@ -48,7 +48,10 @@ pub fn if_none_match(request: &HttpRequest, version: i32) -> bool {
 #[must_use]
 pub fn if_match(request: &HttpRequest) -> Option<Vec<i32>> {
     let text = request.headers().get("If-Match")?.to_str().unwrap_or("");
-    let version = |tag: &str| tag.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok();
+    let version = |tag: &str| {
+        let tag = tag.trim().strip_prefix('"')?.strip_suffix('"')?;
+        tag.parse().ok().filter(|version: &i32| version.to_string() == tag)
+    };
     (text.trim() != "*").then(|| text.split(',').filter_map(version).collect())
 }
 
@@ -103,7 +106,7 @@ mod tests {
         assert_eq!(if_match(&with("\"7\"")), Some(vec![7]));
         assert_eq!(if_match(&with("\"6\", \"7\"")), Some(vec![6, 7]));
         assert_eq!(if_match(&with("*")), None);
-        for never in ["W/\"7\"", "7", "nonsense", ""] {
+        for never in ["W/\"7\"", "7", "\"07\"", "\"+7\"", "nonsense", ""] {
             assert_eq!(if_match(&with(never)), Some(vec![]), "{never}");
         }
         assert_eq!(if_match(&TestRequest::default().to_http_request()), None);

@@ -15,7 +15,9 @@ const PAGE: u64 = 500;
 
 /// One call.
 pub(crate) enum Job {
-    /// Reads a ride.
+    /// Reads a ride that dispatch has just told of.
+    Told(Id<Ride>),
+    /// Reads a ride again.
     Load(Id<Ride>),
     /// Reads the next open rides after an id.
     Page(Option<Id<Ride>>),
@@ -41,10 +43,11 @@ pub(crate) enum Done {
 pub(crate) async fn perform(fleet: Arc<Shared>, job: Job, now: Millis) -> Done {
     let actions = &fleet.actions;
     match job {
-        Job::Load(ride_id) => {
+        Job::Told(ride_id) => {
             let ride = Ride::find(actions.shards.read(ride_id.shard()), ride_id).await;
             Done::Loaded { ride_id, ride: ride.map(|ride| ride.map(Box::new)) }
         }
+        Job::Load(ride_id) => Done::Loaded { ride_id, ride: load(&actions.shards, ride_id).await },
         Job::Page(after) => Done::Page(page(&actions.shards, after).await),
         Job::Step { ride_id, driver_id, step } => {
             let command = drive_ride::Command { ride_id, driver_id, step };
@@ -53,20 +56,33 @@ pub(crate) async fn perform(fleet: Arc<Shared>, job: Job, now: Millis) -> Done {
     }
 }
 
-/// The next open rides. One that waits for a driver of whom dispatch was not told yet is none of the fleet's business:
-/// a dispatch that is down must not find drivers.
+/// The ride, unless it is none of the fleet's business (any more).
+async fn load(shards: &Shards, ride_id: Id<Ride>) -> Result<Option<Box<Ride>>, StoreError> {
+    match Ride::find(shards.read(ride_id.shard()), ride_id).await? {
+        Some(ride) if is_told(shards, &ride).await? => Ok(Some(Box::new(ride))),
+        _ => Ok(None),
+    }
+}
+
+/// The next open rides that are the fleet's business.
 async fn page(shards: &Shards, after: Option<Id<Ride>>) -> Result<Page, StoreError> {
     let open = Ride::list_open(shards, after, PAGE).await?;
     let last = open.last().map(|ride| ride.id);
     let mut rides = Vec::with_capacity(open.len());
     for ride in open {
-        if ride.status == RideStatus::Requested {
-            let heads = OutboxEntry::heads(shards.read(ride.id.shard()), ride.id).await?;
-            if heads.iter().any(|head| head.message == Message::RequestDriver) {
-                continue;
-            }
+        if is_told(shards, &ride).await? {
+            rides.push(ride);
         }
-        rides.push(ride);
     }
     Ok(Page { rides, last })
+}
+
+/// Whether dispatch was told of what the ride needs. One that waits for a driver of whom dispatch has not heard yet, at
+/// first or after a release, must find none: a dispatch that is down does not work.
+async fn is_told(shards: &Shards, ride: &Ride) -> Result<bool, StoreError> {
+    if ride.status != RideStatus::Requested {
+        return Ok(true);
+    }
+    let heads = OutboxEntry::heads(shards.read(ride.id.shard()), ride.id).await?;
+    Ok(heads.iter().all(|head| head.message != Message::RequestDriver))
 }

@@ -114,7 +114,7 @@ impl Fleet {
                 () = shutdown.wait() => break,
                 Some(done) = running.next() => engine.finished(done, clock.now()),
                 Some(ride_id) = signals.recv(), if room => {
-                    running.push(job::perform(Arc::clone(&self.shared), Job::Load(ride_id), clock.now()));
+                    running.push(job::perform(Arc::clone(&self.shared), Job::Told(ride_id), clock.now()));
                 }
                 Ok(()) = settings.changed() => engine.settings_changed(clock.now()),
                 () = tokio::time::sleep(engine.pause(now)), if room => {}
