@@ -183,8 +183,8 @@ pub struct RatingBody {
     #[serde(default)]
     #[schema(value_type = Vec<RatingTag>, max_items = 10)]
     pub tags: Vec<String>,
-    /// Up to 1,000 characters.
-    #[schema(min_length = 1, max_length = 1000, pattern = r"^[^\x00]*$")]
+    /// Up to 1,000 characters; of the control characters only line feed and tab.
+    #[schema(min_length = 1, max_length = 1000, pattern = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$")]
     pub comment: Option<String>,
 }
 
@@ -203,9 +203,10 @@ impl RatingBody {
             text(&format!("tags[{i}]"), tag, 40)?;
         }
         if let Some(comment) = &self.comment {
-            let fits = (1..=1000).contains(&comment.chars().count()) && !comment.contains('\0');
-            if !fits {
-                return Err(Problem::invalid_field("comment", "1 to 1000 characters"));
+            let fits = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+            if !(1..=1000).contains(&comment.chars().count()) || !comment.chars().all(fits) {
+                let allowed = "1 to 1000 characters; of the control characters only line feed and tab";
+                return Err(Problem::invalid_field("comment", allowed));
             }
         }
         Ok(entity::Rating { stars, tags: self.tags, comment: self.comment, rated_at })
@@ -304,4 +305,22 @@ pub enum ActorName {
     Driver,
     /// The platform.
     System,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::Code;
+
+    #[test]
+    fn a_comment_has_lines_and_tabs_but_no_other_control_characters() {
+        let check = |comment: &str| {
+            let body = RatingBody { stars: 5, tags: vec![], comment: Some(comment.to_owned()) };
+            body.check(Millis(0)).map_err(|problem| problem.code)
+        };
+        assert!(check("Thank you!\n\tCome again \u{1f695}").is_ok());
+        for control in ["a\0b", "a\rb", "a\u{1b}[2Jb", "a\u{7f}b", "a\u{85}b"] {
+            assert_eq!(check(control).err(), Some(Code::InvalidField), "{control:?}");
+        }
+    }
 }
