@@ -18,7 +18,7 @@ use usecase::auth::access;
 use super::address::client_address;
 use crate::{
     Api, Config,
-    extract::Auth,
+    extract::{Auth, Unclear, single},
     problem::{Code, Problem},
 };
 
@@ -95,8 +95,11 @@ fn describe(headers: &mut HeaderMap, spoken: &[Quota]) {
 }
 
 fn authenticate(headers: &HeaderMap, api: &Api) -> Auth {
-    let Some(header) = headers.get(AUTHORIZATION) else { return Auth::Missing };
-    let token = header.to_str().ok().and_then(bearer);
+    let token = match single(headers, AUTHORIZATION) {
+        Ok(None) => return Auth::Missing,
+        Ok(Some(header)) => bearer(header),
+        Err(Unclear) => None,
+    };
     match token.map(|token| access::verify(&api.keys, token, api.clock.now())) {
         Some(Ok(access)) => Auth::Verified(access),
         Some(Err(denied)) => Auth::Denied(denied),

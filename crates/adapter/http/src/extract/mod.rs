@@ -11,6 +11,7 @@ use actix_web::{HttpRequest, web};
 pub use body::{JsonBody, object};
 pub use caller::{Auth, Caller, CallerAnd};
 pub use headers::{IdempotencyKey, if_match, if_none_match, last_event_id};
+pub(crate) use headers::{Unclear, single};
 pub use path::{PathDriver, PathId};
 
 use crate::problem::{Code, Problem};
