@@ -97,7 +97,7 @@ pub(super) async fn location(
 }
 
 pub(super) async fn rides(api: web::Data<Api>, id: PathDriver, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let query = Query::of(&request)?;
+    let query = Query::of(&request, &["limit", "cursor"])?;
     let page = api.driver_history.run(&id.0, query.cursor()?, query.limit()?).await?;
     let rides = page.rides.iter().map(|ride| RideView::for_driver(ride, position_of(&api, ride))).collect();
     let next_cursor = page.next.map(|id| id.to_string());

@@ -97,7 +97,7 @@ pub(crate) async fn show(
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
     responses((status = 200, description = "A page", body = RidesView), Problems))]
 pub(crate) async fn list(api: web::Data<Api>, caller: Caller, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let query = Query::of(&request)?;
+    let query = Query::of(&request, &["limit", "cursor"])?;
     let (limit, before) = (query.limit()?, query.cursor()?);
     let shard = api.shards.read(caller.passenger_id.shard());
     let mut rides = Ride::page_owned(shard, caller.passenger_id, before, limit + 1).await?;
