@@ -9,7 +9,7 @@ use actix_web::{
     body::BoxBody,
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        StatusCode,
+        ConnectionType, StatusCode,
         header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS},
     },
     middleware::Next,
@@ -19,7 +19,10 @@ pub use metrics::Metrics;
 use runtime::{Entropy, Stopwatch, task::catch_panic};
 use tracing::Instrument;
 
-use crate::problem::{Code, Problem};
+use crate::{
+    Readiness,
+    problem::{Code, Problem},
+};
 
 /// What the edge of a listener needs.
 pub struct Edge {
@@ -29,6 +32,8 @@ pub struct Edge {
     pub metrics: Metrics,
     /// Whether to log one line a request.
     pub access_log: bool,
+    /// Whether clients should stay.
+    pub ready: Readiness,
 }
 
 /// The id that ties an answer, its log lines and the caller's own log together.
@@ -82,6 +87,10 @@ pub async fn around(request: ServiceRequest, next: Next<BoxBody>) -> Result<Serv
     match answer {
         Ok(mut response) => {
             finish(response.headers_mut(), &id);
+            if !edge.ready.get() {
+                // The listeners are about to close: whoever keeps this connection would find it cut.
+                response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+            }
             Ok(response)
         }
         Err(answered) => Err(answered.into()),
