@@ -50,6 +50,10 @@ fn check_head(request: &HttpRequest) -> Result<usize, Problem> {
     if kind != "application/json" && !is_patch {
         return Err(Problem::new(Code::UnsupportedMediaType, "Send application/json."));
     }
+    // A body is read as it is: RFC 9110, section 15.5.16.
+    if request.headers().get_all(header::CONTENT_ENCODING).any(|coding| coding != "identity") {
+        return Err(Problem::new(Code::UnsupportedMediaType, "Send the body without a content coding."));
+    }
     let limit = request.app_data::<web::Data<Config>>().map_or(65_536, |config| config.body_limit);
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
     if announced.and_then(|v| v.parse::<u64>().ok()).is_some_and(|length| length > limit as u64) {
