@@ -19,18 +19,14 @@ use crate::{
     edge::admission::bearer,
     extract::single,
     problem::{Code, Problem},
-    routes::other_method,
+    routes::resource,
 };
 
 macro_rules! internal_routes {
     ($($method:ident $path:literal $module:ident :: $handler:ident;)*) => {
         /// Registers every internal route.
         pub(crate) fn configure(app: &mut web::ServiceConfig) {
-            $(app.service(
-                web::resource($path)
-                    .route(web::method(Method::$method).to($module::$handler))
-                    .default_service(web::to(|| async { other_method(&[stringify!($method)]) })),
-            );)*
+            $(app.service(resource($path, [(Method::$method, web::to($module::$handler))]));)*
         }
     };
 }
