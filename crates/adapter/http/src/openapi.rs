@@ -121,3 +121,18 @@ async fn problems() -> HttpResponse {
     );
     HttpResponse::Ok().content_type("text/html; charset=utf-8").body(body)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_passengers_ride_is_described_with_every_field_and_status() {
+        let description = serde_json::to_value(openapi()).unwrap();
+        let ride = &description["components"]["schemas"]["Ride"];
+        let (required, known) = (ride["required"].as_array().unwrap(), ride["properties"].as_object().unwrap());
+        assert_eq!(required.len(), known.len(), "{required:?}");
+        let statuses = &description["components"]["schemas"]["RideStatus"]["enum"];
+        assert_eq!(statuses, &serde_json::json!(entity::RideStatus::ALL));
+    }
+}

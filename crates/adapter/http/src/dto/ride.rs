@@ -47,9 +47,10 @@ pub struct RideView {
     /// Who drives.
     #[schema(required = true)]
     pub driver: Option<DriverView>,
-    /// Four digits to tell the driver; absent in answers to the driver's side.
+    /// Four digits to tell the driver.
+    // Only the driver's side, which this description does not tell of, is not given it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, nullable = false)]
+    #[schema(required = true, nullable = false)]
     pub pickup_code: Option<String>,
     /// Seconds from acceptance to the pickup.
     #[schema(required = true)]
@@ -213,7 +214,7 @@ impl RatingBody {
     }
 }
 
-/// A short label (for the description only).
+/// A short label.
 #[derive(ToSchema)]
 #[schema(min_length = 1, max_length = 40, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
 #[allow(dead_code, reason = "describes the members of a list that is read as plain text")]
@@ -271,7 +272,7 @@ impl RideStatesView {
     }
 }
 
-/// Where a ride stands (for the description only).
+/// Where a ride stands.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RideStatus)]
 #[serde(rename_all = "snake_case")]
@@ -293,7 +294,7 @@ pub enum RideStatusName {
     Expired,
 }
 
-/// Who moves a ride (for the description only).
+/// Who moves a ride.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Actor)]
 #[serde(rename_all = "snake_case")]
