@@ -2,7 +2,10 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(unreachable_pub, reason = "shared by test binaries")]
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use entity::{
     Change, NewRide, Offer, Opened, Passenger, Quote, Ride, Shards, SignedUp, StoreConfig, StoreError, Timeouts,
@@ -22,16 +25,31 @@ pub struct Database {
 
 impl Database {
     pub async fn open(name: &str) -> Self {
+        Self::open_with(name, StoreConfig::default()).await
+    }
+
+    pub async fn open_with(name: &str, config: StoreConfig) -> Self {
         let folder = std::env::temp_dir().join(format!("gateway-entity-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
-        let dsn = format!("sqlite://{}", folder.join("gateway.db").display());
-        let deps = Deps {
-            supervisor: Supervisor::new(&prometheus::Registry::new()).unwrap(),
-            entropy: Entropy::seeded(7),
-            on_commit: Arc::new(|_| {}),
-        };
-        let config = StoreConfig { shards: vec![Secret::new(dsn)], ..StoreConfig::default() };
-        Self { folder, shards: config.build(deps).await.unwrap() }
+        let config = StoreConfig { shards: vec![Secret::new(dsn(&folder))], ..config };
+        let shards = config.build(deps()).await.unwrap();
+        Self { folder, shards }
+    }
+
+    /// Opens it once more, as a process that starts later does.
+    pub async fn open_again(&self) -> Result<Shards, StoreError> {
+        StoreConfig { shards: vec![Secret::new(dsn(&self.folder))], ..StoreConfig::default() }.build(deps()).await
+    }
+
+    /// A connection that knows no rules.
+    pub async fn raw(&self) -> sea_orm::DatabaseConnection {
+        sea_orm::Database::connect(dsn(&self.folder)).await.unwrap()
+    }
+
+    /// Everything that the files of the database hold.
+    pub fn bytes(&self) -> Vec<u8> {
+        let files = std::fs::read_dir(&self.folder).unwrap();
+        files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect()
     }
 
     pub async fn passenger(&self, number: u8) -> Id<Passenger> {
@@ -97,5 +115,17 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn dsn(folder: &Path) -> String {
+    format!("sqlite://{}", folder.join("gateway.db").display())
+}
+
+fn deps() -> Deps {
+    Deps {
+        supervisor: Supervisor::new(&prometheus::Registry::new()).unwrap(),
+        entropy: Entropy::seeded(7),
+        on_commit: Arc::new(|_| {}),
     }
 }
