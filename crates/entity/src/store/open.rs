@@ -65,6 +65,8 @@ impl Config {
             .min_connections(connections)
             .acquire_timeout(self.acquire_timeout())
             .sqlx_logging(false)
+            // Its pool looks at each connection that comes back; a file does not hang up on one that waits.
+            .test_before_acquire(false)
             // The file is given as a path, not as a URL: any name works and no query string changes the settings.
             .map_sqlx_sqlite_opts(move |sqlite| {
                 sqlite
