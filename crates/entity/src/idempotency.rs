@@ -8,7 +8,7 @@ use sea_orm::{
 
 use crate::{
     Passenger,
-    store::{StoreError, Tx},
+    store::{StoreError, Tx, purge},
     value::{Id, Millis},
 };
 
@@ -121,12 +121,11 @@ impl IdempotencyKey {
         Ok(())
     }
 
-    /// Removes keys that expired before `now`; due work, so it names no shard.
+    /// Removes keys that expired by `before`, the oldest `limit`, and says how many; due work, so it names no shard.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn purge_expired(tx: &Tx, now: Millis) -> Result<u64, StoreError> {
-        let done = row::Entity::delete_many().filter(row::Column::ExpiresAt.lte(now.0)).exec(&tx.inner).await?;
-        Ok(done.rows_affected)
+    pub async fn purge_expired(tx: &Tx, before: Millis, limit: u64) -> Result<u64, StoreError> {
+        purge::oldest::<row::Entity>(tx, row::Column::ExpiresAt, before, limit).await
     }
 }

@@ -3,7 +3,7 @@
 use sea_orm::{ActiveValue::Set, PaginatorTrait, QueryFilter, entity::prelude::*, sea_query::Expr};
 
 use crate::{
-    store::{Conn, StoreError, Tx, error::violates_unique},
+    store::{Conn, StoreError, Tx, error::violates_unique, purge},
     value::{Id, Millis, Phone, PhoneHash, Shard},
 };
 
@@ -161,13 +161,12 @@ impl OtpChallenge {
         Ok(OtpCheck::Right(Self::from_row(found)?))
     }
 
-    /// Removes challenges that expired before `before`; due work, so it names no shard.
+    /// Removes challenges that expired by `before`, the oldest `limit`, and says how many; due work, so it names no shard.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn purge_expired(tx: &Tx, before: Millis) -> Result<u64, StoreError> {
-        let done = row::Entity::delete_many().filter(row::Column::ExpiresAt.lte(before.0)).exec(&tx.inner).await?;
-        Ok(done.rows_affected)
+    pub async fn purge_expired(tx: &Tx, before: Millis, limit: u64) -> Result<u64, StoreError> {
+        purge::oldest::<row::Entity>(tx, row::Column::ExpiresAt, before, limit).await
     }
 
     fn from_row(row: row::Model) -> Result<Self, StoreError> {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Passenger,
-    store::{Conn, StoreError, Tx, error::violates_unique},
+    store::{Conn, StoreError, Tx, error::violates_unique, purge},
     value::{E6, Id, Millis, Money, Point, Product},
 };
 
@@ -86,6 +86,15 @@ pub struct FareLine {
     pub amount: Money,
 }
 
+/// What [`Quote::purge_unused`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Purged {
+    /// Rows that went.
+    pub removed: u64,
+    /// Where the next batch goes on after; `None` when this was the last.
+    pub next: Option<Millis>,
+}
+
 impl Quote {
     /// Whether a ride can no longer be requested with it.
     #[must_use]
@@ -141,6 +150,24 @@ impl Quote {
             .one(&conn.into().0)
             .await?;
         found.map(Self::from_row).transpose()
+    }
+
+    /// Removes quotes of a batch that expired after `after` and by `before` and that no ride was requested with; due work,
+    /// so it names no shard.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn purge_unused(tx: &Tx, after: Millis, before: Millis, limit: u64) -> Result<Purged, StoreError> {
+        let next = purge::batch_end::<row::Entity>(tx, row::Column::ExpiresAt, after, before, limit).await?;
+        let is_unused =
+            "NOT EXISTS (SELECT 1 FROM rides WHERE rides.shard = quotes.shard AND rides.quote_id = quotes.id)";
+        let done = row::Entity::delete_many()
+            .filter(row::Column::ExpiresAt.gt(after.0))
+            .filter(row::Column::ExpiresAt.lte(next.unwrap_or(before).0))
+            .filter(Expr::cust(is_unused))
+            .exec(&tx.inner)
+            .await?;
+        Ok(Purged { removed: done.rows_affected, next })
     }
 
     fn from_row(row: row::Model) -> Result<Self, StoreError> {

@@ -5,7 +5,7 @@ use sea_orm::{ActiveValue::Set, entity::prelude::*};
 
 use crate::{
     Passenger,
-    store::{StoreError, Tx, error::violates_unique},
+    store::{StoreError, Tx, error::violates_unique, purge},
     value::{Id, Millis},
 };
 
@@ -153,13 +153,12 @@ impl Session {
         Ok(done.rows_affected)
     }
 
-    /// Removes sessions that expired before `now`; due work, so it names no shard.
+    /// Removes sessions that expired by `before`, the oldest `limit`, and says how many; due work, so it names no shard.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn purge_expired(tx: &Tx, now: Millis) -> Result<u64, StoreError> {
-        let done = row::Entity::delete_many().filter(row::Column::ExpiresAt.lte(now.0)).exec(&tx.inner).await?;
-        Ok(done.rows_affected)
+    pub async fn purge_expired(tx: &Tx, before: Millis, limit: u64) -> Result<u64, StoreError> {
+        purge::oldest::<row::Entity>(tx, row::Column::ExpiresAt, before, limit).await
     }
 
     fn from_row(row: row::Model) -> Self {

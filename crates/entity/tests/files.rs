@@ -50,7 +50,8 @@ async fn who_was_deleted_is_in_no_byte_of_the_file() {
 async fn a_database_that_a_newer_version_wrote_is_refused_in_plain_words() {
     let database = Database::open("newer").await;
     let newer = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9001_from_the_future', 0)";
-    database.raw().await.execute_unprepared(newer).await.unwrap();
+    let connection = sea_orm::Database::connect(database.dsn()).await.unwrap();
+    connection.execute_unprepared(newer).await.unwrap();
     let refused = database.open_again().await.err().unwrap().to_string();
     assert!(refused.contains("written by a newer version") && refused.contains("m9001_from_the_future"), "{refused}");
 }

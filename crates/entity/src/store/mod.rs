@@ -3,6 +3,7 @@
 mod config;
 pub(crate) mod error;
 mod open;
+pub(crate) mod purge;
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -86,6 +87,19 @@ impl Shards {
     /// What `work` answers, after a roll-back; [`StoreError`] when the database fails. An error at COMMIT is an
     /// unknown outcome.
     pub async fn write<T, E, F>(&self, _shard: Shard, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, E>> + Send + Sync + 'static,
+    {
+        self.write_everywhere(work).await
+    }
+
+    /// Every database, for writes of due work, which name no shard; else as [`Shards::write`].
+    ///
+    /// # Errors
+    /// As [`Shards::write`].
+    pub async fn write_everywhere<T, E, F>(&self, work: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,

@@ -38,12 +38,11 @@ impl Database {
 
     /// Opens it once more, as a process that starts later does.
     pub async fn open_again(&self) -> Result<Shards, StoreError> {
-        StoreConfig { shards: vec![Secret::new(dsn(&self.folder))], ..StoreConfig::default() }.build(deps()).await
+        StoreConfig { shards: vec![Secret::new(self.dsn())], ..StoreConfig::default() }.build(deps()).await
     }
 
-    /// A connection that knows no rules.
-    pub async fn raw(&self) -> sea_orm::DatabaseConnection {
-        sea_orm::Database::connect(dsn(&self.folder)).await.unwrap()
+    pub fn dsn(&self) -> String {
+        dsn(&self.folder)
     }
 
     /// Everything that the files of the database hold.
@@ -65,6 +64,10 @@ impl Database {
     }
 
     pub async fn quote(&self, passenger_id: Id<Passenger>) -> Id<Quote> {
+        self.quote_until(passenger_id, NOW.plus_s(300)).await
+    }
+
+    pub async fn quote_until(&self, passenger_id: Id<Passenger>, expires_at: Millis) -> Id<Quote> {
         let point = Point::from_degrees(40.7, -73.9).unwrap();
         let offer = Offer {
             passenger_id,
@@ -73,7 +76,7 @@ impl Database {
             distance_m: 1000,
             duration_s: 300,
             options: vec![],
-            expires_at: NOW.plus_s(300),
+            expires_at,
         };
         let insert = self.shards.write(passenger_id.shard(), move |tx| Box::pin(Quote::insert(tx, offer.clone(), NOW)));
         let quote: Result<Quote, StoreError> = insert.await;
