@@ -5,7 +5,7 @@ use sea_orm::{ActiveValue::Set, entity::prelude::*};
 
 use crate::{
     Passenger,
-    store::{StoreError, Tx, error::violates_unique, purge},
+    store::{StoreError, Tx, purge},
     value::{Id, Millis},
 };
 
@@ -70,7 +70,7 @@ impl Session {
     ) -> Result<Self, StoreError> {
         let shard = passenger_id.shard();
         let id = tx.draw(now, shard)?;
-        let insert = row::Entity::insert(row::ActiveModel {
+        tx.insert_drawn(row::ActiveModel {
             shard: Set(shard.number()),
             id: Set(id.value()),
             passenger_id: Set(passenger_id.value()),
@@ -78,12 +78,9 @@ impl Session {
             generation: Set(1),
             rotated_at: Set(now.0),
             expires_at: Set(expires_at.0),
-        });
-        match insert.exec_without_returning(&tx.inner).await {
-            Ok(_) => Ok(Self { id, passenger_id, device_id: device_id.to_owned(), generation: 1 }),
-            Err(e) if violates_unique(&e, "sessions", &["shard", "id"]) => Err(tx.collision()),
-            Err(e) => Err(e.into()),
-        }
+        })
+        .await?;
+        Ok(Self { id, passenger_id, device_id: device_id.to_owned(), generation: 1 })
     }
 
     /// Uses up the token of `generation`. The token before the newest gives the newest again for `grace_ms` after

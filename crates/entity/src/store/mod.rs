@@ -12,11 +12,12 @@ use std::sync::{
 
 pub use config::{Config, Synchronous};
 pub use error::StoreError;
+use error::violates_unique;
 use futures_util::future::BoxFuture;
 use runtime::{Entropy, task::Supervisor};
 use sea_orm::{
-    DatabaseConnection, DatabaseExecutor, DatabaseTransaction, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait,
+    ActiveModelTrait, DatabaseConnection, DatabaseExecutor, DatabaseTransaction, EntityName, EntityTrait,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 
 use crate::{
@@ -172,6 +173,15 @@ impl Tx {
     pub(crate) fn draw<T>(&self, now: Millis, shard: Shard) -> Result<Id<T>, IdError> {
         let random = u16::from_be_bytes(self.shards.0.entropy.bytes());
         Id::new(now, random, shard)
+    }
+
+    /// Inserts a row under an id that was drawn.
+    pub(crate) async fn insert_drawn<A: ActiveModelTrait>(&self, row: A) -> Result<(), StoreError> {
+        match A::Entity::insert(row).exec_without_returning(&self.inner).await {
+            Ok(_) => Ok(()),
+            Err(e) if violates_unique(&e, A::Entity::default().table_name(), &["shard", "id"]) => Err(self.collision()),
+            Err(e) => Err(e.into()),
+        }
     }
 
     /// Says that a drawn id was taken: the transaction is run again with another draw.

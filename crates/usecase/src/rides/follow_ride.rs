@@ -4,7 +4,6 @@ use entity::{
     Passenger, Ride, Shards, StoreError,
     value::{Id, Millis},
 };
-use runtime::Clock;
 use tokio::sync::watch;
 
 use super::{
@@ -59,8 +58,6 @@ pub struct FollowRide {
     pub signals: RideSignals,
     /// Where drivers are.
     pub positions: Positions,
-    /// Tells whether a position is stale.
-    pub clock: Clock,
 }
 
 impl FollowRide {

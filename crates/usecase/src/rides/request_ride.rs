@@ -227,13 +227,13 @@ fn fingerprint(command: &Command) -> [u8; 32] {
 }
 
 fn write(answer: &Answer) -> Result<String, StoreError> {
-    serde_json::to_string(answer).map_err(|e| corrupt(&e))
+    serde_json::to_string(answer).map_err(corrupt)
 }
 
 fn read(stored: &str) -> Result<Answer, StoreError> {
-    serde_json::from_str(stored).map_err(|e| corrupt(&e))
+    serde_json::from_str(stored).map_err(corrupt)
 }
 
-fn corrupt(detail: &dyn std::fmt::Display) -> StoreError {
-    StoreError::Corrupt { table: "idempotency_keys", column: "response", detail: detail.to_string() }
+fn corrupt(error: serde_json::Error) -> StoreError {
+    StoreError::corrupt("idempotency_keys", "response", error)
 }
