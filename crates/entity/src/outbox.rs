@@ -36,10 +36,7 @@ mod row {
         pub last_error: Option<String>,
     }
 
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub(super) enum Relation {}
-
-    impl ActiveModelBehavior for ActiveModel {}
+    no_relations!();
 }
 
 /// How long the node that wrote a message has it to itself, milliseconds: longer than a partner may take.

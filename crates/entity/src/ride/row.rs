@@ -45,10 +45,7 @@ pub(super) mod ride {
         pub due_at: Option<i64>,
     }
 
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub(in crate::ride) enum Relation {}
-
-    impl ActiveModelBehavior for ActiveModel {}
+    no_relations!();
 }
 
 pub(super) mod event {
@@ -67,10 +64,7 @@ pub(super) mod event {
         pub change: String,
     }
 
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub(in crate::ride) enum Relation {}
-
-    impl ActiveModelBehavior for ActiveModel {}
+    no_relations!();
 }
 
 /// The columns that change with a version.

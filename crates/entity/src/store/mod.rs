@@ -108,20 +108,21 @@ impl Shards {
     {
         let shards = self.clone();
         let run = self.0.supervisor.run("write-transaction", async move {
-            for draw in 1..=DRAWS {
+            let mut draws = 1;
+            loop {
                 let tx = shards.begin().await?;
                 match work(&tx).await {
                     Ok(value) => return tx.commit().await.map(|()| value).map_err(E::from),
                     Err(error) => {
-                        let again = tx.collided.load(Ordering::Relaxed) && draw < DRAWS;
+                        let again = tx.collided.load(Ordering::Relaxed) && draws < DRAWS;
                         tx.roll_back().await;
                         if !again {
                             return Err(error);
                         }
+                        draws += 1;
                     }
                 }
             }
-            Err(E::from(StoreError::Collision))
         });
         run.await.unwrap_or_else(|panic| Err(E::from(StoreError::Task(panic.to_string()))))
     }

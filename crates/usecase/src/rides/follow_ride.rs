@@ -108,7 +108,8 @@ struct Watched {
 }
 
 impl Feed {
-    /// Waits for what happens next. May be dropped and called again at any point.
+    /// Waits for what happens next. May be dropped and called again at any point: what a wake-up was about is found by
+    /// the next [`Feed::look`] then.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails; the feed can go on afterwards.
