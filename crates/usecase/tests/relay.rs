@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use database::{Database, NOW};
 use entity::{
-    Change, Driver, Message, Opened, OutboxEntry, Passenger, Ride, StoreConfig, StoreError, Vehicle,
+    Change, Driver, Message, OutboxEntry, Passenger, Ride, StoreConfig, Vehicle,
     store::Synchronous,
     value::{DriverId, Id, Money},
 };
@@ -109,24 +109,6 @@ impl World {
         Self { database, partners, waker, _supervisor: supervisor }
     }
 
-    async fn ride(&self, number: u8) -> Ride {
-        let passenger_id = self.database.passenger(number).await;
-        let quote_id = self.database.quote(passenger_id).await;
-        match self.database.open_ride(passenger_id, quote_id).await {
-            Opened::Opened(ride) => *ride,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn append(&self, ride: &Ride, messages: &'static [Message]) {
-        let ride = ride.clone();
-        let append = self.database.shards.write::<_, StoreError, _>(ride.id.shard(), move |tx| {
-            let ride = ride.clone();
-            Box::pin(async move { OutboxEntry::append(tx, &ride, messages, NOW).await })
-        });
-        append.await.unwrap();
-    }
-
     /// Waits until every partner has acknowledged everything.
     async fn all_told(&self) {
         for _ in 0..1000 {
@@ -145,14 +127,14 @@ async fn a_slow_bank_holds_up_nobodys_driver() {
     let world = World::new("slow-bank").await;
     let mut rides = Vec::new();
     for number in 0..SLOW {
-        let ride = world.ride(number).await;
-        world.append(&ride, &[Message::Authorise]).await;
+        let ride = world.database.ride(number).await;
+        world.database.append(&ride, &[Message::Authorise]).await;
         rides.push(ride.id);
     }
     // The last one needs the bank and a driver; the bank speaks to nobody before a driver was asked for.
-    let ride = world.ride(SLOW).await;
+    let ride = world.database.ride(SLOW).await;
     let ride = world.database.change(&ride, Change::PaymentAuthorised, NOW).await.unwrap();
-    world.append(&ride, &[Message::Capture { amount: 5 }, Message::RequestDriver]).await;
+    world.database.append(&ride, &[Message::Capture { amount: 5 }, Message::RequestDriver]).await;
     rides.push(ride.id);
     rides.into_iter().for_each(|ride| world.waker.wake(ride));
     world.all_told().await;
@@ -165,9 +147,9 @@ async fn a_slow_bank_holds_up_nobodys_driver() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_withdrawal_that_comes_late_does_not_take_the_next_driver_away() {
     let world = World::new("late-withdrawal").await;
-    let ride = world.ride(1).await;
+    let ride = world.database.ride(1).await;
     let ride = world.database.change(&ride, Change::PaymentAuthorised, NOW).await.unwrap();
-    world.append(&ride, &[Message::WithdrawDriver]).await;
+    world.database.append(&ride, &[Message::WithdrawDriver]).await;
     let driver = Driver {
         id: DriverId::parse("next").unwrap(),
         name: "Dana".to_owned(),

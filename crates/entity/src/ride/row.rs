@@ -144,7 +144,7 @@ impl TryFrom<ride::Model> for Ride {
 }
 
 fn signed(column: &'static str, value: u32) -> Result<i32, StoreError> {
-    i32::try_from(value).map_err(|e| corrupt(column, &e))
+    i32::try_from(value).map_err(|e| corrupt(column, e))
 }
 
 fn corrupt(column: &'static str, detail: impl Display) -> StoreError {

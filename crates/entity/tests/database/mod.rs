@@ -8,7 +8,8 @@ use std::{
 };
 
 use entity::{
-    Change, NewRide, Offer, Opened, Passenger, Quote, Ride, Shards, SignedUp, StoreConfig, StoreError, Timeouts,
+    Change, Message, NewRide, Offer, Opened, OutboxEntry, Passenger, Quote, Ride, Shards, SignedUp, StoreConfig,
+    StoreError, Timeouts,
     store::Deps,
     value::{Currency, Id, Millis, Money, Phone, PhoneHash, Point, Product},
 };
@@ -99,6 +100,25 @@ impl Database {
             self.shards.write(passenger_id.shard(), move |tx| Box::pin(Ride::open(tx, new.clone(), &TIMEOUTS, NOW)));
         let opened: Result<Opened, StoreError> = open.await;
         opened.unwrap()
+    }
+
+    /// The ride of a passenger of its own.
+    pub async fn ride(&self, passenger: u8) -> Ride {
+        let passenger_id = self.passenger(passenger).await;
+        let quote_id = self.quote(passenger_id).await;
+        match self.open_ride(passenger_id, quote_id).await {
+            Opened::Opened(ride) => *ride,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub async fn append(&self, ride: &Ride, messages: &'static [Message]) {
+        let ride = ride.clone();
+        let append = self.shards.write::<_, StoreError, _>(ride.id.shard(), move |tx| {
+            let ride = ride.clone();
+            Box::pin(async move { OutboxEntry::append(tx, &ride, messages, NOW).await })
+        });
+        append.await.unwrap();
     }
 
     /// Commits the change if the transition table has it.
