@@ -6,6 +6,7 @@
 use sea_orm_migration::prelude::*;
 
 mod m0001_passenger_rides;
+mod m0002_quotes_expiry;
 
 /// Applies the steps in order and remembers which were applied.
 pub struct Migrator;
@@ -13,6 +14,15 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_passenger_rides::Step)]
+        vec![Box::new(m0001_passenger_rides::Step), Box::new(m0002_quotes_expiry::Step)]
     }
+}
+
+fn index(name: &'static str, table: &'static str, columns: &[&'static str]) -> IndexCreateStatement {
+    let mut index = Index::create();
+    index.name(name).table(table);
+    for column in columns {
+        index.col(*column);
+    }
+    index
 }

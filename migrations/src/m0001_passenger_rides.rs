@@ -2,6 +2,8 @@
 
 use sea_orm_migration::prelude::*;
 
+use crate::index;
+
 pub(crate) struct Step;
 
 impl MigrationName for Step {
@@ -231,15 +233,6 @@ fn inside_shard(column: &'static str, parent: &'static str, parent_column: &'sta
         .to_col("shard")
         .to_col(parent_column)
         .to_owned()
-}
-
-fn index(name: &'static str, table: &'static str, columns: &[&'static str]) -> IndexCreateStatement {
-    let mut index = Index::create();
-    index.name(name).table(table);
-    for column in columns {
-        index.col(*column);
-    }
-    index
 }
 
 fn small(name: &'static str) -> ColumnDef {

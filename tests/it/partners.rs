@@ -83,6 +83,19 @@ async fn when_dispatch_never_works_the_ride_expires_for_free() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_ride_that_is_released_while_dispatch_fails_is_given_no_driver() {
+    let settings = [EAGER_FLEET.as_slice(), &[("rides.match_timeout_s", "8")]].concat();
+    let gateway = Gateway::start_with(&settings).await;
+    gateway.script("dispatch", &failing()).await;
+    let passenger = gateway.passenger().await;
+    let id = text(&passenger.request_authorised_ride().await["id"]);
+    let driver = gateway.driver("ana");
+    driver.accept(&id).await.expect(200);
+    driver.step(&id, "release").await.expect(200);
+    passenger.ride_with(&id, "status", "expired").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_payment_fails_the_ride_waits_and_then_goes_on() {
     let gateway = Gateway::start().await;
     for script in [failing(), slow()] {

@@ -1,10 +1,14 @@
 //! Table `idempotency_keys`: answers to repeat. A key is claimed in the same transaction as its effect.
 
-use sea_orm::{ActiveValue::Set, entity::prelude::*};
+use sea_orm::{
+    ActiveValue::Set,
+    entity::prelude::*,
+    sea_query::{Expr, ExprTrait, OnConflict},
+};
 
 use crate::{
     Passenger,
-    store::{StoreError, Tx, error::violates_unique},
+    store::{StoreError, Tx, purge},
     value::{Id, Millis},
 };
 
@@ -27,10 +31,7 @@ mod row {
         pub expires_at: i64,
     }
 
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub(super) enum Relation {}
-
-    impl ActiveModelBehavior for ActiveModel {}
+    no_relations!();
 }
 
 /// Routes that take a key; the number is stored.
@@ -66,25 +67,15 @@ pub enum Claim {
 }
 
 impl IdempotencyKey {
-    /// Claims the key. On an engine with several writers a racer waits here for the first one's commit.
+    /// Claims the key, or takes over one that has expired. On an engine with several writers a racer waits here for
+    /// the first one's commit.
     ///
     /// # Errors
-    /// [`StoreError`] when the database fails; [`StoreError::Busy`] when the first one takes too long.
+    /// [`StoreError`] when the database fails.
     pub async fn claim(&self, tx: &Tx, now: Millis, expires_at: Millis) -> Result<Claim, StoreError> {
+        use row::Column::{ExpiresAt, Fingerprint, Key, PassengerId, Response, Route, Shard};
         let shard = self.passenger_id.shard().number();
-        let primary_key = (shard, self.passenger_id.value(), self.route as i16, self.key.clone());
-        if let Some(found) = row::Entity::find_by_id(primary_key.clone()).one(&tx.inner).await? {
-            if found.expires_at > now.0 {
-                return Ok(match found.response {
-                    _ if found.fingerprint != self.fingerprint => Claim::Reused,
-                    Some(response) => Claim::Replay(response),
-                    // A claim without an answer is never committed.
-                    None => return Err(StoreError::Conflict),
-                });
-            }
-            row::Entity::delete_by_id(primary_key).exec(&tx.inner).await?;
-        }
-        let insert = row::Entity::insert(row::ActiveModel {
+        let claimed = row::Entity::insert(row::ActiveModel {
             shard: Set(shard),
             passenger_id: Set(self.passenger_id.value()),
             route: Set(self.route as i16),
@@ -92,14 +83,22 @@ impl IdempotencyKey {
             fingerprint: Set(self.fingerprint.to_vec()),
             response: Set(None),
             expires_at: Set(expires_at.0),
-        });
-        match insert.exec_without_returning(&tx.inner).await {
-            Ok(_) => Ok(Claim::New),
-            // Somebody else committed it between our look and our insert: the next run replays.
-            Err(e) if violates_unique(&e, "idempotency_keys", &["shard", "passenger_id", "route", "key"]) => {
-                Err(tx.collision())
-            }
-            Err(e) => Err(e.into()),
+        })
+        .on_conflict(
+            OnConflict::columns([Shard, PassengerId, Route, Key])
+                .update_columns([Fingerprint, Response, ExpiresAt])
+                .action_and_where(Expr::col((row::Entity, ExpiresAt)).lte(now.0))
+                .to_owned(),
+        );
+        if claimed.exec_without_returning(&tx.inner).await? == 1 {
+            return Ok(Claim::New);
+        }
+        let primary_key = (shard, self.passenger_id.value(), self.route as i16, self.key.clone());
+        match row::Entity::find_by_id(primary_key).one(&tx.inner).await? {
+            Some(found) if found.fingerprint != self.fingerprint => Ok(Claim::Reused),
+            Some(row::Model { response: Some(response), .. }) => Ok(Claim::Replay(response)),
+            // A claim without an answer is never committed.
+            _ => Err(StoreError::Conflict),
         }
     }
 
@@ -119,12 +118,11 @@ impl IdempotencyKey {
         Ok(())
     }
 
-    /// Removes keys that expired before `now`; due work, so it names no shard.
+    /// Removes keys that expired by `before`, the oldest `limit`, and says how many; due work, so it names no shard.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn purge_expired(tx: &Tx, now: Millis) -> Result<u64, StoreError> {
-        let done = row::Entity::delete_many().filter(row::Column::ExpiresAt.lte(now.0)).exec(&tx.inner).await?;
-        Ok(done.rows_affected)
+    pub async fn purge_expired(tx: &Tx, before: Millis, limit: u64) -> Result<u64, StoreError> {
+        purge::oldest::<row::Entity>(tx, row::Column::ExpiresAt, before, limit).await
     }
 }

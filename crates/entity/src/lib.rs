@@ -3,6 +3,16 @@
 //! One file (or folder) a table. Finders start from an owner; state changes are compare-and-set; outcomes are
 //! enums. A method takes one [`Conn`]: a shard to read from, or a transaction.
 
+/// What sea-orm wants of every table beside its columns. Nothing here follows a relation or hooks into a save.
+macro_rules! no_relations {
+    () => {
+        #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+        pub(crate) enum Relation {}
+
+        impl ActiveModelBehavior for ActiveModel {}
+    };
+}
+
 pub mod driver_ride;
 pub mod idempotency;
 pub mod otp;

@@ -3,8 +3,8 @@
 use sea_orm::{ActiveValue::Set, PaginatorTrait, QueryFilter, entity::prelude::*, sea_query::Expr};
 
 use crate::{
-    store::{Conn, StoreError, Tx, error::violates_unique},
-    value::{Id, Millis, Phone, PhoneHash, Shard},
+    store::{Conn, StoreError, Tx, purge},
+    value::{Id, Millis, Phone, PhoneHash},
 };
 
 mod row {
@@ -24,10 +24,7 @@ mod row {
         pub expires_at: i64,
     }
 
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub(super) enum Relation {}
-
-    impl ActiveModelBehavior for ActiveModel {}
+    no_relations!();
 }
 
 /// A code that was sent and waits to be typed.
@@ -71,7 +68,7 @@ impl OtpChallenge {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn insert(&self, tx: &Tx, code_hash: [u8; 32], attempts: i16) -> Result<(), StoreError> {
-        let insert = row::Entity::insert(row::ActiveModel {
+        tx.insert_drawn(row::ActiveModel {
             shard: Set(self.id.shard().number()),
             id: Set(self.id.value()),
             phone_hmac: Set(self.phone_hash.0.to_vec()),
@@ -79,12 +76,8 @@ impl OtpChallenge {
             code_hash: Set(code_hash.to_vec()),
             attempts_left: Set(attempts),
             expires_at: Set(self.expires_at.0),
-        });
-        match insert.exec_without_returning(&tx.inner).await {
-            Ok(_) => Ok(()),
-            Err(e) if violates_unique(&e, "otp_challenges", &["shard", "id"]) => Err(tx.collision()),
-            Err(e) => Err(e.into()),
-        }
+        })
+        .await
     }
 
     /// Removes a challenge whose code was not sent: it counts for nothing.
@@ -118,10 +111,12 @@ impl OtpChallenge {
         phone_hash: PhoneHash,
         since: Millis,
     ) -> Result<u64, StoreError> {
+        // An id is ordered by time; 0 when `since` is before ids began.
+        let first_id = Id::<Self>::new(since, 0, phone_hash.shard()).map_or(0, Id::value);
         let count = row::Entity::find()
             .filter(row::Column::Shard.eq(phone_hash.shard().number()))
             .filter(row::Column::PhoneHmac.eq(phone_hash.0.to_vec()))
-            .filter(row::Column::Id.gte(first_id_at(since, phone_hash.shard())))
+            .filter(row::Column::Id.gte(first_id))
             .count(&conn.into().0)
             .await?;
         Ok(count)
@@ -161,25 +156,18 @@ impl OtpChallenge {
         Ok(OtpCheck::Right(Self::from_row(found)?))
     }
 
-    /// Removes challenges that expired before `before`; due work, so it names no shard.
+    /// Removes challenges that expired by `before`, the oldest `limit`, and says how many; due work, so it names no shard.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn purge_expired(tx: &Tx, before: Millis) -> Result<u64, StoreError> {
-        let done = row::Entity::delete_many().filter(row::Column::ExpiresAt.lte(before.0)).exec(&tx.inner).await?;
-        Ok(done.rows_affected)
+    pub async fn purge_expired(tx: &Tx, before: Millis, limit: u64) -> Result<u64, StoreError> {
+        purge::oldest::<row::Entity>(tx, row::Column::ExpiresAt, before, limit).await
     }
 
     fn from_row(row: row::Model) -> Result<Self, StoreError> {
-        let corrupt =
-            |column, detail: &str| StoreError::Corrupt { table: "otp_challenges", column, detail: detail.to_owned() };
+        let corrupt = |column, detail| StoreError::corrupt("otp_challenges", column, detail);
         let phone = Phone::parse(&row.phone).map_err(|_| corrupt("phone", "not E.164"))?;
         let hash = row.phone_hmac.try_into().map_err(|_| corrupt("phone_hmac", "not 32 bytes"))?;
         Ok(Self { id: Id::raw(row.id), phone, phone_hash: PhoneHash(hash), expires_at: Millis(row.expires_at) })
     }
-}
-
-/// The smallest id that a challenge made at `at` can have; 0 when `at` is before ids began.
-fn first_id_at(at: Millis, shard: Shard) -> i64 {
-    Id::<OtpChallenge>::new(at, 0, shard).map_or(0, Id::value)
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Ride,
     store::{Committed, Conn, Shards, StoreError, Tx},
-    value::{Id, Millis},
+    value::{Id, IdError, Millis},
 };
 
 mod row {
@@ -36,10 +36,7 @@ mod row {
         pub last_error: Option<String>,
     }
 
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub(super) enum Relation {}
-
-    impl ActiveModelBehavior for ActiveModel {}
+    no_relations!();
 }
 
 /// How long the node that wrote a message has it to itself, milliseconds: longer than a partner may take.
@@ -109,11 +106,11 @@ impl fmt::Display for OutboxKey {
 }
 
 impl FromStr for OutboxKey {
-    type Err = crate::value::IdError;
+    type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (ride, seq) = text.split_once('-').ok_or(crate::value::IdError::Form)?;
-        let seq = seq.parse().map_err(|_| crate::value::IdError::Form)?;
+        let (ride, seq) = text.split_once('-').ok_or(IdError::Form)?;
+        let seq = seq.parse().map_err(|_| IdError::Form)?;
         Ok(Self { ride_id: ride.parse()?, seq })
     }
 }
@@ -147,7 +144,7 @@ impl OutboxEntry {
                 shard: Set(ride.id.shard().number()),
                 ride_id: Set(ride.id.value()),
                 seq: Set(ride.version * NUMBERS_A_VERSION + message.lane() + place),
-                message: Set(serde_json::to_string(message).map_err(|e| corrupt(&e))?),
+                message: Set(serde_json::to_string(message).map_err(corrupt)?),
                 attempts: Set(0),
                 due_at: Set(Some(now.plus_ms(LEASE_MS).0)),
                 dead_at: Set(None),
@@ -189,9 +186,11 @@ impl OutboxEntry {
     /// [`StoreError`] when the database fails.
     pub async fn due_rides(shards: &Shards, now: Millis, limit: u64) -> Result<Vec<Id<Ride>>, StoreError> {
         // One that waits behind another would fill the batch again and again without being delivered.
-        let is_head = "NOT EXISTS (SELECT 1 FROM outbox AS earlier WHERE earlier.shard = outbox.shard \
-                       AND earlier.ride_id = outbox.ride_id AND earlier.seq < outbox.seq \
-                       AND (earlier.seq & 4) = (outbox.seq & 4) AND earlier.due_at IS NOT NULL)";
+        let is_head = format!(
+            "NOT EXISTS (SELECT 1 FROM outbox AS earlier WHERE earlier.shard = outbox.shard \
+             AND earlier.ride_id = outbox.ride_id AND earlier.seq < outbox.seq \
+             AND (earlier.seq & {LANE_BIT}) = (outbox.seq & {LANE_BIT}) AND earlier.due_at IS NOT NULL)"
+        );
         let ids: Vec<i64> = row::Entity::find()
             .select_only()
             .column(row::Column::RideId)
@@ -307,7 +306,7 @@ impl OutboxEntry {
     fn from_row(row: row::Model) -> Result<Self, StoreError> {
         Ok(Self {
             key: OutboxKey { ride_id: Id::raw(row.ride_id), seq: row.seq },
-            message: serde_json::from_str(&row.message).map_err(|e| corrupt(&e))?,
+            message: serde_json::from_str(&row.message).map_err(corrupt)?,
             attempts: row.attempts,
             due_at: row.due_at.map(Millis),
             dead_at: row.dead_at.map(Millis),
@@ -316,6 +315,6 @@ impl OutboxEntry {
     }
 }
 
-fn corrupt(detail: &dyn fmt::Display) -> StoreError {
-    StoreError::Corrupt { table: "outbox", column: "message", detail: detail.to_string() }
+fn corrupt(error: serde_json::Error) -> StoreError {
+    StoreError::corrupt("outbox", "message", error)
 }

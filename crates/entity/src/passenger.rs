@@ -24,10 +24,7 @@ mod row {
         pub locale: Option<String>,
     }
 
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub(super) enum Relation {}
-
-    impl ActiveModelBehavior for ActiveModel {}
+    no_relations!();
 }
 
 /// A passenger who has not been deleted.
@@ -176,11 +173,7 @@ impl Passenger {
 
     fn from_row(row: row::Model) -> Result<Option<Self>, StoreError> {
         let Some(phone) = row.phone else { return Ok(None) };
-        let phone = Phone::parse(&phone).map_err(|e| StoreError::Corrupt {
-            table: "passengers",
-            column: "phone",
-            detail: e.to_string(),
-        })?;
+        let phone = Phone::parse(&phone).map_err(|e| StoreError::corrupt("passengers", "phone", e))?;
         Ok(Some(Self { id: Id::raw(row.id), phone, name: row.name, email: row.email, locale: row.locale }))
     }
 }

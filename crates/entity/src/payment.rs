@@ -23,10 +23,7 @@ mod row {
         pub captured: i64,
     }
 
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub(super) enum Relation {}
-
-    impl ActiveModelBehavior for ActiveModel {}
+    no_relations!();
 }
 
 /// Where a payment stands.
@@ -53,11 +50,10 @@ impl PaymentStatus {
         [Self::Pending, Self::Authorised, Self::Declined, Self::Captured, Self::Voided, Self::Failed];
 
     pub(crate) fn from_code(code: i16, table: &'static str, column: &'static str) -> Result<Self, StoreError> {
-        Self::ALL.into_iter().find(|s| *s as i16 == code).ok_or_else(|| StoreError::Corrupt {
-            table,
-            column,
-            detail: format!("{code} is no payment status"),
-        })
+        Self::ALL
+            .into_iter()
+            .find(|s| *s as i16 == code)
+            .ok_or_else(|| StoreError::corrupt(table, column, format!("{code} is no payment status")))
     }
 }
 

@@ -1,11 +1,13 @@
 //! Table `quotes`: upfront fare offers. A quote is used when a ride refers to it; no column says so.
 
+use std::fmt::Display;
+
 use sea_orm::{ActiveValue::Set, entity::prelude::*};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Passenger,
-    store::{Conn, StoreError, Tx, error::violates_unique},
+    store::{Conn, StoreError, Tx, purge},
     value::{E6, Id, Millis, Money, Point, Product},
 };
 
@@ -30,10 +32,7 @@ mod row {
         pub expires_at: i64,
     }
 
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub(super) enum Relation {}
-
-    impl ActiveModelBehavior for ActiveModel {}
+    no_relations!();
 }
 
 /// A stored offer.
@@ -86,6 +85,15 @@ pub struct FareLine {
     pub amount: Money,
 }
 
+/// What [`Quote::purge_unused`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Purged {
+    /// Rows that went.
+    pub removed: u64,
+    /// Where the next batch goes on after; `None` when this was the last.
+    pub next: Option<Millis>,
+}
+
 impl Quote {
     /// Whether a ride can no longer be requested with it.
     #[must_use]
@@ -106,8 +114,8 @@ impl Quote {
     pub async fn insert(tx: &Tx, offer: Offer, now: Millis) -> Result<Self, StoreError> {
         let shard = offer.passenger_id.shard();
         let id = tx.draw(now, shard)?;
-        let options = serde_json::to_string(&offer.options).map_err(|e| corrupt("options", &e))?;
-        let insert = row::Entity::insert(row::ActiveModel {
+        let options = serde_json::to_string(&offer.options).map_err(|e| corrupt("options", e))?;
+        tx.insert_drawn(row::ActiveModel {
             shard: Set(shard.number()),
             id: Set(id.value()),
             passenger_id: Set(offer.passenger_id.value()),
@@ -115,16 +123,13 @@ impl Quote {
             pickup_lng: Set(offer.pickup.lng.0),
             dropoff_lat: Set(offer.dropoff.lat.0),
             dropoff_lng: Set(offer.dropoff.lng.0),
-            distance_m: Set(i32::try_from(offer.distance_m).map_err(|e| corrupt("distance_m", &e))?),
-            duration_s: Set(i32::try_from(offer.duration_s).map_err(|e| corrupt("duration_s", &e))?),
+            distance_m: Set(i32::try_from(offer.distance_m).map_err(|e| corrupt("distance_m", e))?),
+            duration_s: Set(i32::try_from(offer.duration_s).map_err(|e| corrupt("duration_s", e))?),
             options: Set(options),
             expires_at: Set(offer.expires_at.0),
-        });
-        match insert.exec_without_returning(&tx.inner).await {
-            Ok(_) => Ok(Self { id, offer }),
-            Err(e) if violates_unique(&e, "quotes", &["shard", "id"]) => Err(tx.collision()),
-            Err(e) => Err(e.into()),
-        }
+        })
+        .await?;
+        Ok(Self { id, offer })
     }
 
     /// The passenger's quote; somebody else's does not exist.
@@ -143,20 +148,38 @@ impl Quote {
         found.map(Self::from_row).transpose()
     }
 
+    /// Removes quotes of a batch that expired after `after` and by `before` and that no ride was requested with; due work,
+    /// so it names no shard.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn purge_unused(tx: &Tx, after: Millis, before: Millis, limit: u64) -> Result<Purged, StoreError> {
+        let next = purge::batch_end::<row::Entity>(tx, row::Column::ExpiresAt, after, before, limit).await?;
+        let is_unused =
+            "NOT EXISTS (SELECT 1 FROM rides WHERE rides.shard = quotes.shard AND rides.quote_id = quotes.id)";
+        let done = row::Entity::delete_many()
+            .filter(row::Column::ExpiresAt.gt(after.0))
+            .filter(row::Column::ExpiresAt.lte(next.unwrap_or(before).0))
+            .filter(Expr::cust(is_unused))
+            .exec(&tx.inner)
+            .await?;
+        Ok(Purged { removed: done.rows_affected, next })
+    }
+
     fn from_row(row: row::Model) -> Result<Self, StoreError> {
         let offer = Offer {
             passenger_id: Id::raw(row.passenger_id),
             pickup: Point { lat: E6(row.pickup_lat), lng: E6(row.pickup_lng) },
             dropoff: Point { lat: E6(row.dropoff_lat), lng: E6(row.dropoff_lng) },
-            distance_m: u32::try_from(row.distance_m).map_err(|e| corrupt("distance_m", &e))?,
-            duration_s: u32::try_from(row.duration_s).map_err(|e| corrupt("duration_s", &e))?,
-            options: serde_json::from_str(&row.options).map_err(|e| corrupt("options", &e))?,
+            distance_m: u32::try_from(row.distance_m).map_err(|e| corrupt("distance_m", e))?,
+            duration_s: u32::try_from(row.duration_s).map_err(|e| corrupt("duration_s", e))?,
+            options: serde_json::from_str(&row.options).map_err(|e| corrupt("options", e))?,
             expires_at: Millis(row.expires_at),
         };
         Ok(Self { id: Id::raw(row.id), offer })
     }
 }
 
-fn corrupt(column: &'static str, detail: &dyn std::fmt::Display) -> StoreError {
-    StoreError::Corrupt { table: "quotes", column, detail: detail.to_string() }
+fn corrupt(column: &'static str, detail: impl Display) -> StoreError {
+    StoreError::corrupt("quotes", column, detail)
 }

@@ -24,10 +24,7 @@ mod row {
         pub rated_at: i64,
     }
 
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub(super) enum Relation {}
-
-    impl ActiveModelBehavior for ActiveModel {}
+    no_relations!();
 }
 
 /// A rating.
@@ -49,11 +46,7 @@ impl Rating {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn insert_once(&self, tx: &Tx, ride_id: Id<Ride>) -> Result<bool, StoreError> {
-        let tags = serde_json::to_string(&self.tags).map_err(|e| StoreError::Corrupt {
-            table: "ratings",
-            column: "tags",
-            detail: e.to_string(),
-        })?;
+        let tags = serde_json::to_string(&self.tags).map_err(|e| StoreError::corrupt("ratings", "tags", e))?;
         let insert = row::Entity::insert(row::ActiveModel {
             shard: Set(ride_id.shard().number()),
             ride_id: Set(ride_id.value()),

@@ -5,7 +5,7 @@ use sea_orm::{ActiveValue::Set, entity::prelude::*};
 
 use crate::{
     Passenger,
-    store::{StoreError, Tx, error::violates_unique},
+    store::{StoreError, Tx, purge},
     value::{Id, Millis},
 };
 
@@ -26,10 +26,7 @@ mod row {
         pub expires_at: i64,
     }
 
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub(super) enum Relation {}
-
-    impl ActiveModelBehavior for ActiveModel {}
+    no_relations!();
 }
 
 /// A signed-in device.
@@ -70,7 +67,7 @@ impl Session {
     ) -> Result<Self, StoreError> {
         let shard = passenger_id.shard();
         let id = tx.draw(now, shard)?;
-        let insert = row::Entity::insert(row::ActiveModel {
+        tx.insert_drawn(row::ActiveModel {
             shard: Set(shard.number()),
             id: Set(id.value()),
             passenger_id: Set(passenger_id.value()),
@@ -78,12 +75,9 @@ impl Session {
             generation: Set(1),
             rotated_at: Set(now.0),
             expires_at: Set(expires_at.0),
-        });
-        match insert.exec_without_returning(&tx.inner).await {
-            Ok(_) => Ok(Self { id, passenger_id, device_id: device_id.to_owned(), generation: 1 }),
-            Err(e) if violates_unique(&e, "sessions", &["shard", "id"]) => Err(tx.collision()),
-            Err(e) => Err(e.into()),
-        }
+        })
+        .await?;
+        Ok(Self { id, passenger_id, device_id: device_id.to_owned(), generation: 1 })
     }
 
     /// Uses up the token of `generation`. The token before the newest gives the newest again for `grace_ms` after
@@ -153,13 +147,12 @@ impl Session {
         Ok(done.rows_affected)
     }
 
-    /// Removes sessions that expired before `now`; due work, so it names no shard.
+    /// Removes sessions that expired by `before`, the oldest `limit`, and says how many; due work, so it names no shard.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn purge_expired(tx: &Tx, now: Millis) -> Result<u64, StoreError> {
-        let done = row::Entity::delete_many().filter(row::Column::ExpiresAt.lte(now.0)).exec(&tx.inner).await?;
-        Ok(done.rows_affected)
+    pub async fn purge_expired(tx: &Tx, before: Millis, limit: u64) -> Result<u64, StoreError> {
+        purge::oldest::<row::Entity>(tx, row::Column::ExpiresAt, before, limit).await
     }
 
     fn from_row(row: row::Model) -> Self {

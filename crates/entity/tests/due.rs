@@ -4,17 +4,8 @@
 mod database;
 
 use database::{Database, NOW, TIMEOUTS};
-use entity::{Message, Opened, OutboxEntry, Ride, StoreError, Tx, outbox::LEASE_MS, value::Millis};
+use entity::{Message, OutboxEntry, Ride, StoreError, Tx, outbox::LEASE_MS, value::Millis};
 use futures_util::future::BoxFuture;
-
-async fn ride(database: &Database, number: u8) -> Ride {
-    let passenger_id = database.passenger(number).await;
-    let quote_id = database.quote(passenger_id).await;
-    match database.open_ride(passenger_id, quote_id).await {
-        Opened::Opened(ride) => *ride,
-        other => panic!("{other:?}"),
-    }
-}
 
 async fn write<T: Send + 'static>(
     database: &Database,
@@ -24,15 +15,6 @@ async fn write<T: Send + 'static>(
     database.shards.write(ride.id.shard(), work).await.unwrap()
 }
 
-async fn append(database: &Database, ride: &Ride, messages: &'static [Message]) {
-    let of = ride.clone();
-    write(database, ride, move |tx| {
-        let of = of.clone();
-        Box::pin(async move { OutboxEntry::append(tx, &of, messages, NOW).await })
-    })
-    .await;
-}
-
 async fn heads(database: &Database, ride: &Ride) -> Vec<OutboxEntry> {
     OutboxEntry::heads(database.shards.read(ride.id.shard()), ride.id).await.unwrap()
 }
@@ -40,10 +22,10 @@ async fn heads(database: &Database, ride: &Ride) -> Vec<OutboxEntry> {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_partner_hears_in_order_and_waits_for_no_other() {
     let database = Database::open("lanes").await;
-    let ride = ride(&database, 1).await;
-    append(&database, &ride, &[Message::Capture { amount: 5 }, Message::WithdrawDriver]).await;
+    let ride = database.ride(1).await;
+    database.append(&ride, &[Message::Capture { amount: 5 }, Message::WithdrawDriver]).await;
     let later = Ride { version: 2, ..ride.clone() };
-    append(&database, &later, &[Message::Void, Message::RequestDriver]).await;
+    database.append(&later, &[Message::Void, Message::RequestDriver]).await;
 
     let first = heads(&database, &ride).await;
     let told: Vec<_> = first.iter().map(|head| head.message).collect();
@@ -66,9 +48,9 @@ async fn each_partner_hears_in_order_and_waits_for_no_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_behind_a_message_that_is_put_off_is_not_due() {
     let database = Database::open("behind").await;
-    let (blocked, free) = (ride(&database, 1).await, ride(&database, 2).await);
-    append(&database, &blocked, &[Message::Authorise, Message::Void]).await;
-    append(&database, &free, &[Message::Authorise]).await;
+    let (blocked, free) = (database.ride(1).await, database.ride(2).await);
+    database.append(&blocked, &[Message::Authorise, Message::Void]).await;
+    database.append(&free, &[Message::Authorise]).await;
     let head = heads(&database, &blocked).await[0].key;
     let again_at = NOW.plus_ms(LEASE_MS * 10);
     write(&database, &blocked, move |tx| {
@@ -86,8 +68,8 @@ async fn what_waits_behind_a_message_that_is_put_off_is_not_due() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_due_message_is_claimed_once() {
     let database = Database::open("claim").await;
-    let ride = ride(&database, 1).await;
-    append(&database, &ride, &[Message::Authorise]).await;
+    let ride = database.ride(1).await;
+    database.append(&ride, &[Message::Authorise]).await;
     let entry = heads(&database, &ride).await.remove(0);
     let now = NOW.plus_ms(LEASE_MS);
     let claim = async || {
@@ -105,7 +87,7 @@ async fn a_due_message_is_claimed_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_status_times_out_at_its_stored_deadline() {
     let database = Database::open("deadline").await;
-    let ride = ride(&database, 1).await;
+    let ride = database.ride(1).await;
     let deadline = NOW.plus_s(TIMEOUTS.match_s);
     let late = async |at: Millis| {
         let listed = Ride::list_timed_out(&database.shards, at, 10).await.unwrap();

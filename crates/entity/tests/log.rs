@@ -89,9 +89,7 @@ async fn the_database_holds_one_active_ride_a_passenger_and_one_ride_a_quote() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_is_committed_once() {
     let database = Database::open("once").await;
-    let passenger_id = database.passenger(1).await;
-    let quote_id = database.quote(passenger_id).await;
-    let Opened::Opened(ride) = database.open_ride(passenger_id, quote_id).await else { panic!("a ride") };
+    let ride = database.ride(1).await;
     let next = ride.after(&Change::PaymentAuthorised, NOW).unwrap();
     database.change(&ride, Change::PaymentAuthorised, NOW).await.unwrap();
     let again = database.shards.write(ride.id.shard(), move |tx| {

@@ -53,7 +53,7 @@ pub(crate) fn start(deps: &Deps<'_>) -> Result<(), Box<dyn Error>> {
         })
     });
 
-    let (clock, housekeeping) = (deps.clock.clone(), Housekeeping { shards: deps.shards.clone() });
+    let (clock, housekeeping) = (deps.clock.clone(), Housekeeping::new(deps.shards.clone()));
     deps.supervisor.spawn("housekeeping", RESTART, move |shutdown| {
         let (housekeeping, clock) = (housekeeping.clone(), clock.clone());
         every(HOUSEKEEPING, shutdown, move || {

@@ -244,12 +244,7 @@ impl Node {
                 keys: self.keys.clone(),
                 shards: shards(),
             },
-            follow_ride: FollowRide {
-                shards: shards(),
-                signals: self.ride_signals.clone(),
-                positions,
-                clock: self.clock.clone(),
-            },
+            follow_ride: FollowRide { shards: shards(), signals: self.ride_signals.clone(), positions },
             read_receipt: ReadReceipt { shards: shards() },
             rate_ride: RateRide { shards: shards() },
             drive_ride,

@@ -1,32 +1,77 @@
-//! Removes what has expired and nobody can use any more.
+//! Removes what has expired and nobody can use any more, a batch a transaction.
 
-use entity::{
-    IdempotencyKey, OtpChallenge, Session, Shards, StoreError,
-    value::{Millis, Shard},
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
 };
+
+use entity::{IdempotencyKey, OtpChallenge, Quote, Session, Shards, StoreError, Tx, value::Millis};
+use futures_util::future::BoxFuture;
 
 /// How long an expired code is kept: the budgets of codes count it, milliseconds.
 const KEEP_OTP_MS: i64 = 24 * 3600 * 1000;
+/// How long an expired quote that nobody used is kept to be looked at again, milliseconds.
+const KEEP_QUOTE_MS: i64 = 24 * 3600 * 1000;
+/// Rows that one transaction removes: what passengers write meanwhile waits some milliseconds.
+const BATCH: u64 = 1000;
 
-/// The use case.
+/// The use case. Clones go on where the others stopped.
 #[derive(Clone)]
 pub struct Housekeeping {
-    /// Where to clean.
-    pub shards: Shards,
+    shards: Shards,
+    /// Quotes that expired by then were looked at: used ones stay, and need not be looked at again before a restart.
+    quotes_seen: Arc<AtomicI64>,
 }
 
 impl Housekeeping {
-    /// Removes expired codes, sessions and idempotency keys and says how many rows went.
+    /// Cleans these shards.
+    #[must_use]
+    pub fn new(shards: Shards) -> Self {
+        Self { shards, quotes_seen: Arc::new(AtomicI64::new(i64::MIN)) }
+    }
+
+    /// Removes expired codes, sessions, idempotency keys and unused quotes and says how many rows went.
     ///
     /// # Errors
-    /// [`StoreError`] when the database fails.
+    /// [`StoreError`] when the database fails; what went before stays removed.
     pub async fn run(&self, now: Millis) -> Result<u64, StoreError> {
-        let Some(any) = Shard::new(0) else { return Ok(0) };
-        let codes =
-            self.shards.write(any, move |tx| Box::pin(OtpChallenge::purge_expired(tx, now.plus_ms(-KEEP_OTP_MS))));
-        let codes: u64 = codes.await?;
-        let sessions: u64 = self.shards.write(any, move |tx| Box::pin(Session::purge_expired(tx, now))).await?;
-        let keys: u64 = self.shards.write(any, move |tx| Box::pin(IdempotencyKey::purge_expired(tx, now))).await?;
-        Ok(codes + sessions + keys)
+        let old = now.plus_ms(-KEEP_OTP_MS);
+        let codes = self.batches(move |tx| Box::pin(OtpChallenge::purge_expired(tx, old, BATCH))).await?;
+        let sessions = self.batches(move |tx| Box::pin(Session::purge_expired(tx, now, BATCH))).await?;
+        let keys = self.batches(move |tx| Box::pin(IdempotencyKey::purge_expired(tx, now, BATCH))).await?;
+        Ok(codes + sessions + keys + self.quotes(now.plus_ms(-KEEP_QUOTE_MS)).await?)
+    }
+
+    /// Runs `purge` until nothing is left for it.
+    async fn batches<F>(&self, purge: F) -> Result<u64, StoreError>
+    where
+        F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<u64, StoreError>> + Copy + Send + Sync + 'static,
+    {
+        let mut total = 0;
+        loop {
+            let removed = self.shards.write_everywhere(purge).await?;
+            total += removed;
+            if removed < BATCH {
+                return Ok(total);
+            }
+        }
+    }
+
+    async fn quotes(&self, before: Millis) -> Result<u64, StoreError> {
+        let mut after = Millis(self.quotes_seen.load(Ordering::Relaxed));
+        let mut total = 0;
+        loop {
+            let purge = self.shards.write_everywhere::<_, StoreError, _>(move |tx| {
+                Box::pin(Quote::purge_unused(tx, after, before, BATCH))
+            });
+            let purged = purge.await?;
+            total += purged.removed;
+            // Also back to `before`, when the clock was put back: what expires where it has been is looked at then.
+            after = purged.next.unwrap_or(before);
+            self.quotes_seen.store(after.0, Ordering::Relaxed);
+            if purged.next.is_none() {
+                return Ok(total);
+            }
+        }
     }
 }

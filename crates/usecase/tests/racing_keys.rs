@@ -1,48 +1,22 @@
 //! Who waits for a key that is in use, in a real database.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
+#[path = "../../entity/tests/database/mod.rs"]
+mod database;
+
 use std::sync::Arc;
 
-use entity::{
-    Passenger, Shards, SignedUp, StoreConfig, StoreError,
-    store::Deps,
-    value::{Id, Millis, Phone, PhoneHash},
-};
-use runtime::{Entropy, Secret, task::Supervisor};
+use database::{Database, NOW};
+use entity::{StoreConfig, StoreError};
+use runtime::Entropy;
 use tokio::sync::Notify;
 use usecase::rides::request_ride::{Command, Error, InFlight, RequestRide};
 
-const NOW: Millis = Millis(1_790_000_000_000);
-
-async fn passenger(shards: &Shards) -> Id<Passenger> {
-    let hash = PhoneHash([1; 32]);
-    let phone = Phone::parse("+12125550123").unwrap();
-    let signed_up: Result<SignedUp, StoreError> = shards
-        .write(hash.shard(), move |tx| {
-            let phone = phone.clone();
-            Box::pin(async move { Passenger::find_or_create(tx, &phone, hash, NOW).await })
-        })
-        .await;
-    match signed_up.unwrap() {
-        SignedUp::New(passenger) | SignedUp::Known(passenger) => passenger.id,
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_racer_for_the_same_key_hears_that_it_is_in_progress() {
-    let folder = std::env::temp_dir().join(format!("gateway-racing-keys-{}", std::process::id()));
-    let config = StoreConfig {
-        shards: vec![Secret::new(format!("sqlite://{}", folder.join("gateway.db").display()))],
-        acquire_timeout_s: 1,
-        ..StoreConfig::default()
-    };
-    let deps = Deps {
-        supervisor: Supervisor::new(&prometheus::Registry::new()).unwrap(),
-        entropy: Entropy::seeded(1),
-        on_commit: Arc::new(|_| {}),
-    };
-    let shards = config.build(deps).await.unwrap();
-    let passenger_id = passenger(&shards).await;
+    let settings = StoreConfig { acquire_timeout_s: 1, ..StoreConfig::default() };
+    let database = Database::open_with("racing-keys", settings).await;
+    let (shards, passenger_id) = (&database.shards, database.passenger(1).await);
     let requests = RequestRide {
         config: Arc::default(),
         entropy: Entropy::seeded(2),
@@ -84,6 +58,4 @@ async fn only_a_racer_for_the_same_key_hears_that_it_is_in_progress() {
     assert!(matches!(other, Err(Error::Store(StoreError::Busy(_)))), "{other:?}");
     // Nobody is counted for ever.
     assert!(matches!(request("one").await, Err(Error::QuoteNotFound)));
-    shards.close().await;
-    std::fs::remove_dir_all(folder).unwrap();
 }

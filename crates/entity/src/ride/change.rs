@@ -170,23 +170,26 @@ mod tests {
         }
     }
 
-    fn any_actor() -> impl Strategy<Value = Actor> {
-        prop_oneof![Just(Actor::Passenger), Just(Actor::Driver), Just(Actor::System)]
-    }
-
-    fn any_change() -> impl Strategy<Value = Change> {
-        let driver = |n: u8| Driver {
+    fn driver(n: u8) -> Driver {
+        Driver {
             id: DriverId::parse(&format!("d{n}")).unwrap(),
             name: "D".to_owned(),
             rating: 4.9,
             contact: "c".to_owned(),
             vehicle: Vehicle { plate: "p".to_owned(), model: "m".to_owned(), color: "c".to_owned() },
-        };
+        }
+    }
+
+    fn any_actor() -> impl Strategy<Value = Actor> {
+        prop_oneof![Just(Actor::Passenger), Just(Actor::Driver), Just(Actor::System)]
+    }
+
+    fn any_change() -> impl Strategy<Value = Change> {
         prop_oneof![
             3 => Just(Change::PaymentAuthorised),
             1 => Just(Change::PaymentDeclined),
             4 => (any::<u8>(), 0u32..3600)
-                .prop_map(move |(n, eta)| Change::Accepted { driver: driver(n), pickup_eta_s: eta }),
+                .prop_map(|(n, eta)| Change::Accepted { driver: driver(n), pickup_eta_s: eta }),
             3 => Just(Change::Arrived),
             3 => Just(Change::Started),
             2 => Just(Change::Completed),
@@ -241,14 +244,7 @@ mod tests {
     #[test]
     fn nobody_accepts_before_the_fare_is_reserved() {
         let ride = ride();
-        let driver = Driver {
-            id: DriverId::parse("d").unwrap(),
-            name: String::new(),
-            rating: 5.0,
-            contact: String::new(),
-            vehicle: Vehicle { plate: String::new(), model: String::new(), color: String::new() },
-        };
-        let accept = Change::Accepted { driver, pickup_eta_s: 1 };
+        let accept = Change::Accepted { driver: driver(1), pickup_eta_s: 1 };
         let refused = Illegal { from: RideStatus::Requested, to: RideStatus::Accepted };
         assert_eq!(ride.after(&accept, ride.status_at), Err(refused));
         let paid = ride.after(&Change::PaymentAuthorised, ride.status_at).unwrap();

@@ -1,11 +1,10 @@
 //! Every statement about rides and their events.
 
+use std::fmt::Display;
+
 use sea_orm::{ActiveValue::Set, Condition, QueryOrder, QuerySelect, entity::prelude::*};
 
-use super::{
-    Change, Ride, RideStatus, Timeouts,
-    row::{self, corrupt},
-};
+use super::{Change, Ride, RideStatus, Timeouts, row};
 use crate::{
     Passenger, Quote,
     payment::{Payment, PaymentStatus},
@@ -121,7 +120,7 @@ impl Ride {
             ride_id: Set(self.id.value()),
             seq: Set(self.version),
             at: Set(now.0),
-            change: Set(serde_json::to_string(change).map_err(|e| corrupt("change", &e))?),
+            change: Set(serde_json::to_string(change).map_err(|e| corrupt("change", e))?),
         })
         .exec_without_returning(&tx.inner)
         .await?;
@@ -290,10 +289,10 @@ impl Ride {
             versions.push(ride.clone());
         }
         for event in events {
-            let change: Change = serde_json::from_str(&event.change).map_err(|e| corrupt("change", &e))?;
-            ride = ride.after(&change, Millis(event.at)).map_err(|e| corrupt("change", &e))?;
+            let change: Change = serde_json::from_str(&event.change).map_err(|e| corrupt("change", e))?;
+            ride = ride.after(&change, Millis(event.at)).map_err(|e| corrupt("change", e))?;
             if ride.version != event.seq {
-                return Err(corrupt("seq", &format!("event {} makes version {}", event.seq, ride.version)));
+                return Err(corrupt("seq", format!("event {} makes version {}", event.seq, ride.version)));
             }
             if ride.version > seq {
                 versions.push(ride.clone());
@@ -301,4 +300,8 @@ impl Ride {
         }
         Ok(versions)
     }
+}
+
+fn corrupt(column: &'static str, detail: impl Display) -> StoreError {
+    StoreError::corrupt("ride_events", column, detail)
 }

@@ -1,12 +1,14 @@
 //! The stored form of a ride and of its events.
 
+use std::fmt::Display;
+
 use sea_orm::ActiveValue::Set;
 
 use super::{Actor, Cancellation, Driver, Ride, RideStatus, Timeouts};
 use crate::{
     payment::PaymentStatus,
     store::StoreError,
-    value::{E6, Id, Millis, Money, Point, Product},
+    value::{Currency, E6, Id, Millis, Money, Point, Product},
 };
 
 pub(super) mod ride {
@@ -43,10 +45,7 @@ pub(super) mod ride {
         pub due_at: Option<i64>,
     }
 
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub(in crate::ride) enum Relation {}
-
-    impl ActiveModelBehavior for ActiveModel {}
+    no_relations!();
 }
 
 pub(super) mod event {
@@ -65,10 +64,7 @@ pub(super) mod event {
         pub change: String,
     }
 
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub(in crate::ride) enum Relation {}
-
-    impl ActiveModelBehavior for ActiveModel {}
+    no_relations!();
 }
 
 /// The columns that change with a version.
@@ -82,7 +78,7 @@ pub(super) fn changing(ride: &Ride, timeouts: &Timeouts) -> Result<ride::ActiveM
         payment_status: Set(ride.payment_status as i16),
         pickup_eta_s: Set(ride.pickup_eta_s.map(|s| signed("pickup_eta_s", s)).transpose()?),
         driver_id: Set(driver.map(|d| d.id.as_str().to_owned())),
-        driver: Set(driver.map(serde_json::to_string).transpose().map_err(|e| corrupt("driver", &e))?),
+        driver: Set(driver.map(serde_json::to_string).transpose().map_err(|e| corrupt("driver", e))?),
         cancelled_by: Set(cancellation.map(|c| c.by as i16)),
         cancel_reason: Set(cancellation.map(|c| c.reason.clone())),
         cancel_fee: Set(cancellation.map(|c| c.fee.amount)),
@@ -115,9 +111,9 @@ impl TryFrom<ride::Model> for Ride {
     type Error = StoreError;
 
     fn try_from(row: ride::Model) -> Result<Self, StoreError> {
-        let currency = row.currency.parse().map_err(|e: String| corrupt("currency", &e))?;
+        let currency = Currency::from_code(&row.currency).ok_or_else(|| corrupt("currency", &row.currency))?;
         let driver: Option<Driver> =
-            row.driver.as_deref().map(serde_json::from_str).transpose().map_err(|e| corrupt("driver", &e))?;
+            row.driver.as_deref().map(serde_json::from_str).transpose().map_err(|e| corrupt("driver", e))?;
         let cancellation = match (row.cancelled_by, row.cancel_reason) {
             (Some(by), Some(reason)) => Some(Cancellation {
                 by: Actor::from_code(by)?,
@@ -130,7 +126,7 @@ impl TryFrom<ride::Model> for Ride {
             id: Id::raw(row.id),
             passenger_id: Id::raw(row.passenger_id),
             quote_id: Id::raw(row.quote_id),
-            product: Product::from_code(row.product).ok_or_else(|| corrupt("product", &row.product))?,
+            product: Product::from_code(row.product).ok_or_else(|| corrupt("product", row.product))?,
             status: RideStatus::from_code(row.status)?,
             status_at: Millis(row.status_at),
             version: row.version,
@@ -138,9 +134,9 @@ impl TryFrom<ride::Model> for Ride {
             fare: Money::new(row.fare, currency),
             pickup: Point { lat: E6(row.pickup_lat), lng: E6(row.pickup_lng) },
             dropoff: Point { lat: E6(row.dropoff_lat), lng: E6(row.dropoff_lng) },
-            duration_s: u32::try_from(row.duration_s).map_err(|e| corrupt("duration_s", &e))?,
+            duration_s: u32::try_from(row.duration_s).map_err(|e| corrupt("duration_s", e))?,
             pickup_code: row.pickup_code,
-            pickup_eta_s: row.pickup_eta_s.map(u32::try_from).transpose().map_err(|e| corrupt("pickup_eta_s", &e))?,
+            pickup_eta_s: row.pickup_eta_s.map(u32::try_from).transpose().map_err(|e| corrupt("pickup_eta_s", e))?,
             driver,
             cancellation,
         })
@@ -148,9 +144,9 @@ impl TryFrom<ride::Model> for Ride {
 }
 
 fn signed(column: &'static str, value: u32) -> Result<i32, StoreError> {
-    i32::try_from(value).map_err(|e| corrupt(column, &e))
+    i32::try_from(value).map_err(|e| corrupt(column, e))
 }
 
-pub(super) fn corrupt(column: &'static str, detail: &dyn std::fmt::Display) -> StoreError {
-    StoreError::Corrupt { table: "rides", column, detail: detail.to_string() }
+fn corrupt(column: &'static str, detail: impl Display) -> StoreError {
+    StoreError::corrupt("rides", column, detail)
 }

@@ -37,13 +37,10 @@ impl RideStatus {
         Self::Expired,
     ];
 
-    /// The first stored number of the terminal states.
-    pub(crate) const FIRST_TERMINAL: i16 = 10;
-
     /// Whether nothing comes after it.
     #[must_use]
     pub fn is_terminal(self) -> bool {
-        self as i16 >= Self::FIRST_TERMINAL
+        self as i16 >= 10
     }
 
     /// Its name in the API.
@@ -61,11 +58,10 @@ impl RideStatus {
     }
 
     pub(crate) fn from_code(code: i16) -> Result<Self, StoreError> {
-        Self::ALL.into_iter().find(|s| *s as i16 == code).ok_or_else(|| StoreError::Corrupt {
-            table: "rides",
-            column: "status",
-            detail: format!("{code} is no status"),
-        })
+        Self::ALL
+            .into_iter()
+            .find(|s| *s as i16 == code)
+            .ok_or_else(|| StoreError::corrupt("rides", "status", format!("{code} is no status")))
     }
 }
 
@@ -84,9 +80,10 @@ pub enum Actor {
 
 impl Actor {
     pub(crate) fn from_code(code: i16) -> Result<Self, StoreError> {
-        [Self::Passenger, Self::Driver, Self::System].into_iter().find(|a| *a as i16 == code).ok_or_else(|| {
-            StoreError::Corrupt { table: "rides", column: "cancelled_by", detail: format!("{code} is no actor") }
-        })
+        [Self::Passenger, Self::Driver, Self::System]
+            .into_iter()
+            .find(|a| *a as i16 == code)
+            .ok_or_else(|| StoreError::corrupt("rides", "cancelled_by", format!("{code} is no actor")))
     }
 }
 

@@ -1,5 +1,7 @@
 //! What can go wrong between an entity and its database.
 
+use std::fmt::Display;
+
 use sea_orm::{ConnAcquireErr, DbErr};
 
 use crate::value::IdError;
@@ -38,6 +40,13 @@ pub enum StoreError {
     /// Anything else that the database said.
     #[error("database: {0}")]
     Database(DbErr),
+}
+
+impl StoreError {
+    /// A stored value that this version cannot read, or one that it cannot store.
+    pub fn corrupt(table: &'static str, column: &'static str, detail: impl Display) -> Self {
+        Self::Corrupt { table, column, detail: detail.to_string() }
+    }
 }
 
 impl From<DbErr> for StoreError {

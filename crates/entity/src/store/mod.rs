@@ -3,6 +3,7 @@
 mod config;
 pub(crate) mod error;
 mod open;
+pub(crate) mod purge;
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -11,11 +12,12 @@ use std::sync::{
 
 pub use config::{Config, Synchronous};
 pub use error::StoreError;
+use error::violates_unique;
 use futures_util::future::BoxFuture;
 use runtime::{Entropy, task::Supervisor};
 use sea_orm::{
-    DatabaseConnection, DatabaseExecutor, DatabaseTransaction, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait,
+    ActiveModelTrait, DatabaseConnection, DatabaseExecutor, DatabaseTransaction, EntityName, EntityTrait,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 
 use crate::{
@@ -91,22 +93,36 @@ impl Shards {
         E: From<StoreError> + Send + 'static,
         F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, E>> + Send + Sync + 'static,
     {
+        self.write_everywhere(work).await
+    }
+
+    /// Every database, for writes of due work, which name no shard; else as [`Shards::write`].
+    ///
+    /// # Errors
+    /// As [`Shards::write`].
+    pub async fn write_everywhere<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, E>> + Send + Sync + 'static,
+    {
         let shards = self.clone();
         let run = self.0.supervisor.run("write-transaction", async move {
-            for draw in 1..=DRAWS {
+            let mut draws = 1;
+            loop {
                 let tx = shards.begin().await?;
                 match work(&tx).await {
                     Ok(value) => return tx.commit().await.map(|()| value).map_err(E::from),
                     Err(error) => {
-                        let again = tx.collided.load(Ordering::Relaxed) && draw < DRAWS;
+                        let again = tx.collided.load(Ordering::Relaxed) && draws < DRAWS;
                         tx.roll_back().await;
                         if !again {
                             return Err(error);
                         }
+                        draws += 1;
                     }
                 }
             }
-            Err(E::from(StoreError::Collision))
         });
         run.await.unwrap_or_else(|panic| Err(E::from(StoreError::Task(panic.to_string()))))
     }
@@ -158,6 +174,15 @@ impl Tx {
     pub(crate) fn draw<T>(&self, now: Millis, shard: Shard) -> Result<Id<T>, IdError> {
         let random = u16::from_be_bytes(self.shards.0.entropy.bytes());
         Id::new(now, random, shard)
+    }
+
+    /// Inserts a row under an id that was drawn.
+    pub(crate) async fn insert_drawn<A: ActiveModelTrait>(&self, row: A) -> Result<(), StoreError> {
+        match A::Entity::insert(row).exec_without_returning(&self.inner).await {
+            Ok(_) => Ok(()),
+            Err(e) if violates_unique(&e, A::Entity::default().table_name(), &["shard", "id"]) => Err(self.collision()),
+            Err(e) => Err(e.into()),
+        }
     }
 
     /// Says that a drawn id was taken: the transaction is run again with another draw.

@@ -65,6 +65,8 @@ impl Config {
             .min_connections(connections)
             .acquire_timeout(self.acquire_timeout())
             .sqlx_logging(false)
+            // Its pool looks at each connection that comes back; a file does not hang up on one that waits.
+            .test_before_acquire(false)
             // The file is given as a path, not as a URL: any name works and no query string changes the settings.
             .map_sqlx_sqlite_opts(move |sqlite| {
                 sqlite
@@ -89,6 +91,14 @@ impl Config {
 /// Applies what is missing, one process at a time: those that start together wait for the first.
 async fn apply_missing(writer: &DatabaseConnection, path: &Path) -> Result<Vec<String>, StoreError> {
     let _locked = lock(path.with_extension("migrate.lock")).await?;
+    let known = Migrator::migrations();
+    let applied = Migrator::get_migration_models(writer).await?;
+    if let Some(newer) = applied.iter().find(|step| known.iter().all(|known| known.name() != step.version)) {
+        let step = &newer.version;
+        return Err(StoreError::Open(format!(
+            "it was written by a newer version of this program, with the step {step}"
+        )));
+    }
     let pending = Migrator::get_pending_migrations(writer).await?;
     let names: Vec<String> = pending.iter().map(|step| step.name().to_owned()).collect();
     if !names.is_empty() {

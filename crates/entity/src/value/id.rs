@@ -5,7 +5,7 @@ use std::{fmt, hash::Hash, marker::PhantomData, str::FromStr};
 use runtime::Millis;
 
 /// Number of logical shards, fixed for ever: the shard is part of every id.
-pub const SHARDS: u16 = 1024;
+const SHARDS: u16 = 1024;
 
 /// 2024-01-01T00:00:00Z.
 const EPOCH_MS: i64 = 1_704_067_200_000;
@@ -35,11 +35,6 @@ impl Shard {
     pub fn number(self) -> i16 {
         // 0…1023 always fits.
         self.0.cast_signed()
-    }
-
-    /// Every shard, in order.
-    pub fn all() -> impl Iterator<Item = Self> {
-        (0..SHARDS).map(Self)
     }
 }
 

@@ -7,7 +7,7 @@ mod names;
 mod phone;
 
 pub use geo::{Area, E6, Point};
-pub use id::{Id, IdError, SHARDS, Shard};
+pub use id::{Id, IdError, Shard};
 pub use money::{Currency, Money};
 pub use names::{DriverId, InvalidName, Product};
 pub use phone::{InvalidPhone, Phone, PhoneHash};

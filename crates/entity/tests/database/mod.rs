@@ -2,10 +2,14 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(unreachable_pub, reason = "shared by test binaries")]
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use entity::{
-    Change, NewRide, Offer, Opened, Passenger, Quote, Ride, Shards, SignedUp, StoreConfig, StoreError, Timeouts,
+    Change, Message, NewRide, Offer, Opened, OutboxEntry, Passenger, Quote, Ride, Shards, SignedUp, StoreConfig,
+    StoreError, Timeouts,
     store::Deps,
     value::{Currency, Id, Millis, Money, Phone, PhoneHash, Point, Product},
 };
@@ -22,16 +26,30 @@ pub struct Database {
 
 impl Database {
     pub async fn open(name: &str) -> Self {
+        Self::open_with(name, StoreConfig::default()).await
+    }
+
+    pub async fn open_with(name: &str, config: StoreConfig) -> Self {
         let folder = std::env::temp_dir().join(format!("gateway-entity-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
-        let dsn = format!("sqlite://{}", folder.join("gateway.db").display());
-        let deps = Deps {
-            supervisor: Supervisor::new(&prometheus::Registry::new()).unwrap(),
-            entropy: Entropy::seeded(7),
-            on_commit: Arc::new(|_| {}),
-        };
-        let config = StoreConfig { shards: vec![Secret::new(dsn)], ..StoreConfig::default() };
-        Self { folder, shards: config.build(deps).await.unwrap() }
+        let config = StoreConfig { shards: vec![Secret::new(dsn(&folder))], ..config };
+        let shards = config.build(deps()).await.unwrap();
+        Self { folder, shards }
+    }
+
+    /// Opens it once more, as a process that starts later does.
+    pub async fn open_again(&self) -> Result<Shards, StoreError> {
+        StoreConfig { shards: vec![Secret::new(self.dsn())], ..StoreConfig::default() }.build(deps()).await
+    }
+
+    pub fn dsn(&self) -> String {
+        dsn(&self.folder)
+    }
+
+    /// Everything that the files of the database hold.
+    pub fn bytes(&self) -> Vec<u8> {
+        let files = std::fs::read_dir(&self.folder).unwrap();
+        files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect()
     }
 
     pub async fn passenger(&self, number: u8) -> Id<Passenger> {
@@ -47,6 +65,10 @@ impl Database {
     }
 
     pub async fn quote(&self, passenger_id: Id<Passenger>) -> Id<Quote> {
+        self.quote_until(passenger_id, NOW.plus_s(300)).await
+    }
+
+    pub async fn quote_until(&self, passenger_id: Id<Passenger>, expires_at: Millis) -> Id<Quote> {
         let point = Point::from_degrees(40.7, -73.9).unwrap();
         let offer = Offer {
             passenger_id,
@@ -55,7 +77,7 @@ impl Database {
             distance_m: 1000,
             duration_s: 300,
             options: vec![],
-            expires_at: NOW.plus_s(300),
+            expires_at,
         };
         let insert = self.shards.write(passenger_id.shard(), move |tx| Box::pin(Quote::insert(tx, offer.clone(), NOW)));
         let quote: Result<Quote, StoreError> = insert.await;
@@ -80,6 +102,25 @@ impl Database {
         opened.unwrap()
     }
 
+    /// The ride of a passenger of its own.
+    pub async fn ride(&self, passenger: u8) -> Ride {
+        let passenger_id = self.passenger(passenger).await;
+        let quote_id = self.quote(passenger_id).await;
+        match self.open_ride(passenger_id, quote_id).await {
+            Opened::Opened(ride) => *ride,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub async fn append(&self, ride: &Ride, messages: &'static [Message]) {
+        let ride = ride.clone();
+        let append = self.shards.write::<_, StoreError, _>(ride.id.shard(), move |tx| {
+            let ride = ride.clone();
+            Box::pin(async move { OutboxEntry::append(tx, &ride, messages, NOW).await })
+        });
+        append.await.unwrap();
+    }
+
     /// Commits the change if the transition table has it.
     pub async fn change(&self, ride: &Ride, change: Change, at: Millis) -> Option<Ride> {
         let next = ride.after(&change, at).ok()?;
@@ -97,5 +138,17 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn dsn(folder: &Path) -> String {
+    format!("sqlite://{}", folder.join("gateway.db").display())
+}
+
+fn deps() -> Deps {
+    Deps {
+        supervisor: Supervisor::new(&prometheus::Registry::new()).unwrap(),
+        entropy: Entropy::seeded(7),
+        on_commit: Arc::new(|_| {}),
     }
 }

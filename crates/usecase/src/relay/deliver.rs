@@ -98,6 +98,8 @@ impl Relay {
                 };
                 within_timeout(self.dispatch.request(request)).await.map(|()| Said::Done)
             }
+            // It comes late, from a dead letter perhaps: the ride has its next driver, who must not be let go.
+            Message::WithdrawDriver if ride.driver.is_some() && !ride.status.is_terminal() => Ok(Said::Done),
             Message::WithdrawDriver => within_timeout(self.dispatch.withdraw(ride.id)).await.map(|()| Said::Done),
             Message::Capture { amount } => {
                 let call = self.payments.capture(ride.id, Money::new(amount, ride.fare.currency));

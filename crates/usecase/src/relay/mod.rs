@@ -95,7 +95,7 @@ impl Relay {
     /// # Errors
     /// None today; the type lets the supervisor restart it.
     pub async fn run(&self, inbox: RelayInbox, shutdown: Shutdown) -> Result<(), entity::StoreError> {
-        let mut inbox = inbox.open().await;
+        let mut inbox = inbox.0.lock().await;
         let mut busy = Busy::new();
         let mut under_way: FuturesUnordered<BoxFuture<'_, Done>> = FuturesUnordered::new();
         let mut searching = false;

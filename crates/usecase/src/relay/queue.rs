@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use entity::{Ride, value::Id};
-use tokio::sync::{Mutex, MutexGuard, mpsc};
+use tokio::sync::{Mutex, mpsc};
 
 /// Says that a ride has a message. Cheap to clone.
 #[derive(Clone)]
@@ -17,7 +17,7 @@ pub struct RelayWaker {
 
 /// Where the relay is woken. A restarted relay goes on with the same line.
 #[derive(Clone)]
-pub struct RelayInbox(Arc<Mutex<mpsc::Receiver<Id<Ride>>>>);
+pub struct RelayInbox(pub(super) Arc<Mutex<mpsc::Receiver<Id<Ride>>>>);
 
 /// A line with room for `capacity` wake-ups.
 #[must_use]
@@ -44,11 +44,5 @@ impl RelayWaker {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.line.max_capacity() - self.line.capacity()
-    }
-}
-
-impl RelayInbox {
-    pub(super) async fn open(&self) -> MutexGuard<'_, mpsc::Receiver<Id<Ride>>> {
-        self.0.lock().await
     }
 }

@@ -4,7 +4,6 @@ use entity::{
     Passenger, Ride, Shards, StoreError,
     value::{Id, Millis},
 };
-use runtime::Clock;
 use tokio::sync::watch;
 
 use super::{
@@ -59,8 +58,6 @@ pub struct FollowRide {
     pub signals: RideSignals,
     /// Where drivers are.
     pub positions: Positions,
-    /// Tells whether a position is stale.
-    pub clock: Clock,
 }
 
 impl FollowRide {
@@ -111,7 +108,8 @@ struct Watched {
 }
 
 impl Feed {
-    /// Waits for what happens next. May be dropped and called again at any point.
+    /// Waits for what happens next. May be dropped and called again at any point: what a wake-up was about is found by
+    /// the next [`Feed::look`] then.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails; the feed can go on afterwards.

@@ -69,6 +69,5 @@ impl ReadReceipt {
 }
 
 fn lost(ride: &Ride) -> StoreError {
-    let detail = format!("ride {} has no quoted option", ride.id);
-    StoreError::Corrupt { table: "quotes", column: "options", detail }
+    StoreError::corrupt("quotes", "options", format!("ride {} has no quoted option", ride.id))
 }

@@ -157,7 +157,7 @@ impl RequestRide {
                 let (key, command) = (key.clone(), command.clone());
                 let (config, pickup_code) = (config.clone(), pickup_code.clone());
                 Box::pin(async move {
-                    match key.claim(tx, now, now.plus_s(config.idempotency_ttl_s)).await.map_err(in_progress)? {
+                    match key.claim(tx, now, now.plus_s(config.idempotency_ttl_s)).await? {
                         Claim::New => {}
                         Claim::Replay(answer) => return Ok(Requested::Replayed(read(&answer)?)),
                         Claim::Reused => return Err(Error::KeyReused),
@@ -174,14 +174,6 @@ impl RequestRide {
             Err(Error::Store(StoreError::Busy(_))) if races => Err(Error::InProgress),
             requested => requested,
         }
-    }
-}
-
-/// A claim that waits too long waits for whoever claimed the key first.
-fn in_progress(error: StoreError) -> Error {
-    match error {
-        StoreError::Busy(_) => Error::InProgress,
-        other => Error::Store(other),
     }
 }
 
@@ -202,12 +194,13 @@ async fn open(
     if quote.is_expired(now) {
         return Err(Error::QuoteExpired);
     }
-    if Ride::exists_for_quote(tx, quote.id).await? {
-        return Err(Error::QuoteUsed);
-    }
-    let option = command.product.parse().ok().and_then(|product| quote.option(product)).ok_or_else(|| {
-        Error::NoSuchProduct { offered: quote.offer.options.iter().map(|o| o.product.id()).collect() }
-    })?;
+    let Some(option) = command.product.parse().ok().and_then(|product| quote.option(product)) else {
+        // That the quote was used comes first. With a product that it has, the database says so when the ride is opened.
+        if Ride::exists_for_quote(tx, quote.id).await? {
+            return Err(Error::QuoteUsed);
+        }
+        return Err(Error::NoSuchProduct { offered: quote.offer.options.iter().map(|o| o.product.id()).collect() });
+    };
     let new = NewRide {
         passenger_id: command.passenger_id,
         quote_id: quote.id,
@@ -234,13 +227,13 @@ fn fingerprint(command: &Command) -> [u8; 32] {
 }
 
 fn write(answer: &Answer) -> Result<String, StoreError> {
-    serde_json::to_string(answer).map_err(|e| corrupt(&e))
+    serde_json::to_string(answer).map_err(corrupt)
 }
 
 fn read(stored: &str) -> Result<Answer, StoreError> {
-    serde_json::from_str(stored).map_err(|e| corrupt(&e))
+    serde_json::from_str(stored).map_err(corrupt)
 }
 
-fn corrupt(detail: &dyn std::fmt::Display) -> StoreError {
-    StoreError::Corrupt { table: "idempotency_keys", column: "response", detail: detail.to_string() }
+fn corrupt(error: serde_json::Error) -> StoreError {
+    StoreError::corrupt("idempotency_keys", "response", error)
 }

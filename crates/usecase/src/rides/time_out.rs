@@ -33,18 +33,22 @@ impl TimeOutRides {
         let late = Ride::list_timed_out(&self.shards, now, BATCH).await?;
         let mut failed = false;
         for ride_id in &late {
-            if let Err(error) = self.move_on(*ride_id, now).await {
-                tracing::error!(%ride_id, %error, "a ride could not be timed out");
-                failed = true;
+            match self.move_on(*ride_id, now).await {
+                Ok(Some(ride)) => tracing::info!(%ride_id, status = ride.status.name(), "ride timed out"),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(%ride_id, %error, "a ride could not be timed out");
+                    failed = true;
+                }
             }
         }
         // One that failed would come first again at once: the next sweep tries it.
         Ok(!failed && late.len() as u64 == BATCH)
     }
 
-    async fn move_on(&self, ride_id: Id<Ride>, now: Millis) -> Result<(), StoreError> {
+    async fn move_on(&self, ride_id: Id<Ride>, now: Millis) -> Result<Option<Ride>, ChangeError> {
         let timeouts = self.config.timeouts();
-        let moved = self.shards.write(ride_id.shard(), move |tx| {
+        let move_on = self.shards.write(ride_id.shard(), move |tx| {
             Box::pin(async move {
                 // It may have moved since it was listed. The deadline is the stored one: a setting that was changed
                 // speaks of the statuses that rides reach from then on.
@@ -55,18 +59,7 @@ impl TimeOutRides {
                 commit(tx, &ride, &change, &timeouts, now).await.map(Some)
             })
         });
-        match moved.await {
-            Ok(Some(ride)) => {
-                tracing::info!(%ride_id, status = ride.status.name(), "ride timed out");
-                Ok(())
-            }
-            Ok(None) => Ok(()),
-            Err(ChangeError::Store(error)) => Err(error),
-            Err(ChangeError::Illegal(illegal)) => {
-                tracing::error!(%ride_id, %illegal, "a time-out is not in the transition table");
-                Ok(())
-            }
-        }
+        move_on.await
     }
 }
 
