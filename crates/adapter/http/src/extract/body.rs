@@ -87,13 +87,22 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| match error.inner().classify() {
         // The field may be wrong in what is no JSON at all further on.
-        Category::Data if serde_json::from_slice::<IgnoredAny>(body).is_ok() => {
+        kind if (kind == Category::Data || is_of_value(error.inner()))
+            && serde_json::from_slice::<IgnoredAny>(body).is_ok() =>
+        {
             field_problem(&error.path().to_string(), &error.inner().to_string())
         }
         Category::Data | Category::Syntax | Category::Eof | Category::Io => not_json(),
     })?;
     json.end().map_err(|_| not_json())?;
     Ok(value)
+}
+
+/// Whether it is the value that is wrong, although the library says syntax: a number beyond its range, or anything but
+/// a text where one of several names is due.
+fn is_of_value(error: &serde_json::Error) -> bool {
+    let message = error.to_string();
+    ["number out of range", "expected value"].iter().any(|start| message.starts_with(start))
 }
 
 /// Which field, and what it may be, from what the JSON library says.
@@ -121,6 +130,8 @@ fn field_problem(path: &str, message: &str) -> Problem {
     let expected = message.split_once("expected ").map_or(message, |(_, expected)| expected);
     let expected = match expected {
         "f32" | "f64" => "a number".to_owned(),
+        "number out of range" => "a number that is not as large".to_owned(),
+        "value" => "one of its names, as a text".to_owned(),
         // The names of our integer types mean nothing to a client.
         "u8" | "u16" | "u32" | "u64" => "a whole number from 0".to_owned(),
         "i8" | "i16" | "i32" | "i64" => "a whole number".to_owned(),
@@ -176,6 +187,7 @@ mod tests {
             (&format!(r#"{{"pickup":{point},"dropoff":{{"lat":1}}}}"#), "invalid-field", "dropoff.lng"),
             (&format!(r#"{{"pickup":{point},"dropoff":[1,2]}}"#), "invalid-field", "dropoff"),
             (&format!(r#"{{"pickup":{point},"dropoff":{{"lat":"x","lng":1}}}}"#), "invalid-field", "dropoff.lat"),
+            (&format!(r#"{{"pickup":{point},"dropoff":{{"lat":1e999,"lng":1}}}}"#), "invalid-field", "dropoff.lat"),
             (&format!(r#"{{"pickup":{point},"dropoff":{point},"x":1}}"#), "invalid-field", "x"),
             (&format!(r#"{{"pickup":{point},"pickup":{point}}}"#), "invalid-field", "pickup"),
             (&format!(r#"{{"pickup":{point},"dropoff":{point}}} trailing"#), "malformed", ""),
