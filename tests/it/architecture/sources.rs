@@ -33,6 +33,17 @@ const WEB: Rule = Rule {
     allowed_in: &["crates/adapter/http/", "crates/gateway/"],
 };
 
+const BODIES: Rule = Rule {
+    reason: "bodies and queries are read by our extractors: bounded, closed, told by field (and tested by `strangers`)",
+    words: &["web::Json", "web::Bytes", "web::Form", "web::Query", "web::Payload"],
+    allowed_in: &["crates/adapter/http/src/extract/"],
+};
+
+#[test]
+fn only_our_extractors_read_bodies_and_queries() {
+    assert_none(BODIES.reason, &BODIES.broken_in(&sources()));
+}
+
 #[test]
 fn only_entity_and_migrations_speak_of_the_database() {
     assert_none(DATABASE.reason, &DATABASE.broken_in(&sources()));

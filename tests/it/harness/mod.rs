@@ -9,7 +9,7 @@ mod stream;
 
 use std::{ops::AsyncFnMut, time::Duration};
 
-pub(crate) use call::{Answer, Api};
+pub(crate) use call::{Answer, Api, Call};
 pub(crate) use driver::Driver;
 pub(crate) use gateway::Gateway;
 pub(crate) use passenger::{Passenger, fresh_phone};
