@@ -41,10 +41,7 @@ impl Gateway {
     /// without it.
     pub(crate) async fn start_after(shell: &str, changes: &[(&str, &str)]) -> Self {
         let mut settings = vec![("sandbox.drivers".to_owned(), "0".to_owned())];
-        for (key, value) in changes {
-            settings.retain(|(known, _)| known != key);
-            settings.push(((*key).to_owned(), (*value).to_owned()));
-        }
+        change(&mut settings, changes);
         let folder = Folder::new();
         for _ in 0..START_ATTEMPTS {
             let ports = (free_port(), free_port());
@@ -67,7 +64,13 @@ impl Gateway {
         self.try_restart().await.expect("it serves again");
     }
 
-    /// The same; exit code and everything it wrote, when it ends instead of serving.
+    /// The same with some settings changed from now on.
+    pub(crate) async fn restart_with(&mut self, changes: &[(&str, &str)]) {
+        change(&mut self.settings, changes);
+        self.restart().await;
+    }
+
+    /// As [`Gateway::restart`]; exit code and everything it wrote, when it ends instead of serving.
     pub(crate) async fn try_restart(&mut self) -> Result<(), (i32, String)> {
         self.process = start("", &self.folder, &self.settings, self.ports).await?;
         Ok(())
@@ -174,6 +177,13 @@ async fn start(
     match process.ended() {
         None => Ok(process),
         Some(status) => Err(process.told(status)),
+    }
+}
+
+fn change(settings: &mut Vec<(String, String)>, changes: &[(&str, &str)]) {
+    for (key, value) in changes {
+        settings.retain(|(known, _)| known != key);
+        settings.push(((*key).to_owned(), (*value).to_owned()));
     }
 }
 

@@ -31,7 +31,7 @@ const CASE_MEMBERS: [(&str, &[&str]); 12] = [
 
 /// Words of our libraries, our language and our machine.
 const OF_THE_INSIDE: [&str; 16] = [
-    "sql", "SQL", "sea_orm", "serde", "actix", "tokio", "panicked", "::", ".rs", "line ", "column", "struct ", "u32",
+    "sql", "SQL", "_orm", "serde", "actix", "tokio", "panicked", "::", ".rs", "line ", "column", "struct ", "u32",
     "i64", "f64", "expected",
 ];
 
