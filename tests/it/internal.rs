@@ -1,6 +1,6 @@
 //! The internal listener: who may call it, what operators can do.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::{Gateway, eventually, failing, fresh_phone, healthy, instant, text};
 
@@ -50,13 +50,12 @@ async fn metrics_count_what_happened() {
 async fn an_operator_finds_a_passenger_by_phone() {
     let gateway = Gateway::start().await;
     let passenger = gateway.passenger().await;
-    let find = async |phone: &Value| {
+    let find = async |phone: &str| {
         gateway.internal().post("/internal/v1/passengers/find", &json!({ "phone": phone })).send().await
     };
-    let found = find(&json!(passenger.phone)).await.expect(200);
+    let found = find(&passenger.phone).await.expect(200);
     assert_eq!((&found["id"], &found["phone"]), (&json!(passenger.id), &json!(passenger.phone)));
-    find(&json!(fresh_phone())).await.problem(404, "not-found");
-    find(&json!("12")).await.blames("phone");
+    find(&fresh_phone()).await.problem(404, "not-found");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,8 +87,6 @@ async fn an_operator_ends_a_ride_under_way() {
     let ride = passenger.ride(&id).await;
     assert_eq!((&ride["status"], &ride["cancellation"]["by"]), (&json!("cancelled"), &json!("system")));
     assert_eq!(ride["cancellation"]["reason"], "operator");
-    let wrong = json!({ "by": "passenger", "reason": "operator" });
-    gateway.internal().post(&path, &wrong).send().await.blames("by");
 }
 
 #[tokio::test(flavor = "multi_thread")]
