@@ -1,8 +1,9 @@
 //! What nobody may read: phones, codes, tokens and keys stay out of the log, of errors, of metrics and, but for the
 //! phone, of the database's file. And the headers that keep answers to those who asked.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -40,6 +41,12 @@ impl Witness {
     fn error(&mut self, answer: &Answer, status: u16) {
         answer.expect(status);
         self.seen.push(format!("{:?} {}", answer.headers, answer.body));
+    }
+
+    async fn look_around(&mut self, gateway: &Gateway) {
+        for path in ["/metrics", "/debug/tasks", "/internal/v1/outbox/dead"] {
+            self.seen.push(gateway.internal().get(path).send().await.body);
+        }
     }
 
     fn all_of(&self, texts: &[&str]) -> Vec<&(&'static str, String)> {
@@ -81,11 +88,10 @@ async fn nothing_secret_is_written(format: &str) {
     replay(&gateway, &mut witness).await;
     partners_fail(&gateway, &mut witness).await;
     operators(&gateway, &mut witness).await;
+    witness.look_around(&gateway).await;
     gateway.crash_and_restart().await;
     sign_ins(&gateway, &mut witness).await;
-    for path in ["/metrics", "/debug/tasks"] {
-        witness.seen.push(gateway.internal().get(path).send().await.body);
-    }
+    witness.look_around(&gateway).await;
     gateway.stop().await;
 
     let log = gateway.log();
@@ -101,12 +107,42 @@ async fn nothing_secret_is_written(format: &str) {
     nothing_secret_is_stored(folder.path(), &witness);
 }
 
+/// The load tool drives trips of a real day; everything that was written meanwhile is searched for what a phone of its
+/// passengers, a token or a key looks like.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_secret_is_written_during_a_replay() {
+    let tool = Path::new(env!("CARGO_BIN_EXE_passenger-gateway")).with_file_name("loadtest");
+    if !tool.exists() {
+        eprintln!("skipped: the load tool is not there (cargo build --workspace --bins)");
+        return;
+    }
+    let mut gateway = Gateway::start_with(&[("runtime.log", "trace")]).await;
+    let url = gateway.public().base;
+    let arguments = ["replay", "--url", &url, "--count", "40", "--time-scale", "2000", "--json", "/dev/stdout"];
+    let output = Command::new(tool).args(arguments).output().expect("the load tool runs");
+    let report = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{report}");
+    let metrics = gateway.internal().get("/metrics").send().await.body;
+    let keys = keys_in(&gateway.file(""));
+    gateway.stop().await;
+    let (log, stored) = (gateway.log(), fs::read(gateway.file("gateway.db")).unwrap());
+    assert!(log.matches("answered").count() > 400, "the log says little:\n{log}");
+    let phones = |text: &str| text.matches("+1212555").count() + text.matches("\"1212555").count();
+    assert!(phones(&String::from_utf8_lossy(&stored)) >= 40, "its passengers' phones begin like this");
+    for text in [&log, &metrics, &report] {
+        assert_eq!(phones(text), 0, "a phone:\n{text}");
+        // Every JSON web token begins so.
+        let secrets = ["eyJ", SERVICE_TOKEN].into_iter().chain(keys.iter().map(|(_, key)| key.as_str()));
+        let found: Vec<&str> = secrets.filter(|secret| text.contains(secret)).collect();
+        assert!(found.is_empty(), "{found:?} in:\n{text}");
+    }
+}
+
 /// Signs in well and badly, refreshes, uses a token twice.
 async fn sign_ins(gateway: &Gateway, witness: &mut Witness) {
     let public = gateway.public();
     let phone = witness.phone();
-    let challenge = Passenger::ask_for_code(&public, &phone).await;
-    let code = Passenger::read_code(&public, &phone).await;
+    let (challenge, code) = Passenger::challenge(&public, &phone).await;
     let wrong = if code == "271828" { "314159" } else { "271828" };
     witness.codes.extend([code.clone(), wrong.to_owned()]);
     let sign_in = async |code: &str| {
@@ -147,8 +183,7 @@ async fn sign_ins(gateway: &Gateway, witness: &mut Witness) {
 
     for _ in 0..OPEN_CODES {
         let phone = witness.phone();
-        Passenger::ask_for_code(&public, &phone).await;
-        witness.codes.insert(Passenger::read_code(&public, &phone).await);
+        witness.codes.insert(Passenger::challenge(&public, &phone).await.1);
     }
 }
 
@@ -184,12 +219,15 @@ async fn replay(gateway: &Gateway, witness: &mut Witness) {
         gateway.public().put("/sandbox/fleet", &fleet).send().await.expect(204);
     };
     fleet(5).await;
+    let mut passengers = Vec::new();
     for _ in 0..3 {
-        let passenger = signed_in(gateway, witness).await;
-        let id = text(&passenger.request_ride().await["id"]);
-        let last = passenger.follow(&id).await.rides_until_end().await;
-        assert_eq!(last.last().unwrap().data["status"], "completed");
+        passengers.push(signed_in(gateway, witness).await);
     }
+    let trips = passengers.iter().map(|passenger| async {
+        let id = text(&passenger.request_ride().await["id"]);
+        passenger.follow(&id).await.until("completed").await;
+    });
+    join_all(trips).await;
     fleet(0).await;
 }
 

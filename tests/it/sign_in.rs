@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::harness::{Answer, Api, Gateway, Passenger, eventually, fresh_phone, instant, text};
+use crate::harness::{Answer, Api, Gateway, Passenger, eventually, fresh_phone, instant, passed, text};
 
 /// Tries a code on a challenge.
 async fn try_code(public: &Api, challenge: &str, code: &str) -> Answer {
@@ -51,8 +51,7 @@ async fn the_same_phone_signs_in_as_the_same_passenger() {
     let gateway = Gateway::start().await;
     let (public, phone) = (gateway.public(), fresh_phone());
     let first = Passenger::sign_in(public.clone(), &phone).await;
-    let challenge = Passenger::ask_for_code(&public, &phone).await;
-    let code = Passenger::read_code(&public, &phone).await;
+    let (challenge, code) = Passenger::challenge(&public, &phone).await;
     let again = try_code(&public, &challenge, &code).await.expect(200);
     assert_eq!(again["passenger"]["id"], first.id);
     assert_eq!(again["passenger"]["is_new"], false);
@@ -74,9 +73,8 @@ async fn asking_for_a_code_answers_alike_for_known_and_unknown_phones() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_code_counts_down_and_then_ends_the_challenge() {
     let gateway = Gateway::start().await;
-    let (public, phone) = (gateway.public(), fresh_phone());
-    let challenge = Passenger::ask_for_code(&public, &phone).await;
-    let code = Passenger::read_code(&public, &phone).await;
+    let public = gateway.public();
+    let (challenge, code) = Passenger::challenge(&public, &fresh_phone()).await;
     let first = try_code(&public, &challenge, &other_than(&code)).await.problem(401, "otp-invalid");
     let mut left = first["attempts_left"].as_u64().expect("attempts_left");
     assert!((1..=10).contains(&left), "{first}");
@@ -91,9 +89,8 @@ async fn a_wrong_code_counts_down_and_then_ends_the_challenge() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_used_challenge_is_gone() {
     let gateway = Gateway::start().await;
-    let (public, phone) = (gateway.public(), fresh_phone());
-    let challenge = Passenger::ask_for_code(&public, &phone).await;
-    let code = Passenger::read_code(&public, &phone).await;
+    let public = gateway.public();
+    let (challenge, code) = Passenger::challenge(&public, &fresh_phone()).await;
     try_code(&public, &challenge, &code).await.expect(200);
     try_code(&public, &challenge, &code).await.problem(410, "otp-expired");
 }
@@ -102,15 +99,10 @@ async fn a_used_challenge_is_gone() {
 async fn an_old_challenge_is_gone() {
     let gateway = Gateway::start_with(&[("auth.otp_ttl_s", "1")]).await;
     let (public, phone) = (gateway.public(), fresh_phone());
-    let challenge = Passenger::ask_for_code(&public, &phone).await;
+    let challenge = public.post("/v1/auth/otp", &json!({ "phone": phone })).send().await.expect(202);
     let code = Passenger::read_code(&public, &phone).await;
-    // The wrong code keeps the challenge unused; each answer says whether it has expired yet.
-    eventually("the challenge expires", async || {
-        let answer = try_code(&public, &challenge, &other_than(&code)).await;
-        (answer.status == 410).then_some(())
-    })
-    .await;
-    try_code(&public, &challenge, &code).await.problem(410, "otp-expired");
+    passed(&challenge["expires_at"]).await;
+    try_code(&public, &text(&challenge["challenge_id"]), &code).await.problem(410, "otp-expired");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,9 +119,8 @@ async fn a_challenge_that_never_was_is_not_accepted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_code_signs_in_once_however_many_try() {
     let gateway = Gateway::start().await;
-    let (public, phone) = (gateway.public(), fresh_phone());
-    let challenge = Passenger::ask_for_code(&public, &phone).await;
-    let code = Passenger::read_code(&public, &phone).await;
+    let public = gateway.public();
+    let (challenge, code) = Passenger::challenge(&public, &fresh_phone()).await;
     let tries = (0..20).map(|_| try_code(&public, &challenge, &code));
     let answers = join_all(tries).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
@@ -141,9 +132,8 @@ async fn one_code_signs_in_once_however_many_try() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_guesses_at_once_are_not_more_than_one_after_the_other() {
     let gateway = Gateway::start_with(&[("auth.otp_attempts", "5")]).await;
-    let (public, phone) = (gateway.public(), fresh_phone());
-    let challenge = Passenger::ask_for_code(&public, &phone).await;
-    let code = Passenger::read_code(&public, &phone).await;
+    let public = gateway.public();
+    let (challenge, code) = Passenger::challenge(&public, &fresh_phone()).await;
     let wrong = other_than(&code);
     let answers = join_all((0..50).map(|_| try_code(&public, &challenge, &wrong))).await;
     let (guesses, refusals): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 401);
@@ -250,8 +240,7 @@ async fn a_deleted_passenger_is_gone_and_the_phone_may_start_anew() {
     passenger.api.get("/v1/me").send().await.problem(401, "token-invalid");
     assert_eq!(refresh(&gateway.public(), &passenger.refresh_token).await.status, 401);
 
-    let challenge = Passenger::ask_for_code(&gateway.public(), &passenger.phone).await;
-    let code = Passenger::read_code(&gateway.public(), &passenger.phone).await;
+    let (challenge, code) = Passenger::challenge(&gateway.public(), &passenger.phone).await;
     let anew = try_code(&gateway.public(), &challenge, &code).await.expect(200);
     assert_eq!(anew["passenger"]["is_new"], true);
     assert_ne!(anew["passenger"]["id"], passenger.id);

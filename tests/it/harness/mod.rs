@@ -88,6 +88,12 @@ pub(crate) fn reason() -> Value {
     json!({ "reason": "changed-my-mind" })
 }
 
+/// Waits until a time of the API has passed.
+pub(crate) async fn passed(value: &Value) {
+    let at = instant(value);
+    eventually(&format!("{at} passes"), async || (OffsetDateTime::now_utc() > at).then_some(())).await;
+}
+
 /// A time as the API takes it, `seconds` before now.
 pub(crate) fn seconds_ago(seconds: i64) -> String {
     (OffsetDateTime::now_utc() - time::Duration::seconds(seconds)).format(&Rfc3339).unwrap()

@@ -24,8 +24,7 @@ pub(crate) fn fresh_phone() -> String {
 impl Passenger {
     /// Sign-in as the app does it: ask for a code, read the message, give the code back.
     pub(crate) async fn sign_in(public: Api, phone: &str) -> Self {
-        let challenge = Self::ask_for_code(&public, phone).await;
-        let code = Self::read_code(&public, phone).await;
+        let (challenge, code) = Self::challenge(&public, phone).await;
         let body = json!({ "challenge_id": challenge, "code": code, "device_id": "phone-1" });
         let tokens = public.post("/v1/auth/token", &body).send().await.expect(200);
         Self {
@@ -34,6 +33,11 @@ impl Passenger {
             phone: phone.to_owned(),
             refresh_token: text(&tokens["refresh_token"]),
         }
+    }
+
+    /// Starts a challenge; its id and the code that was sent.
+    pub(crate) async fn challenge(public: &Api, phone: &str) -> (String, String) {
+        (Self::ask_for_code(public, phone).await, Self::read_code(public, phone).await)
     }
 
     /// Starts a challenge; its id.

@@ -33,10 +33,8 @@ async fn an_id_that_cannot_be_one_names_nothing() {
         // A driver's id is the partner's; the simulated bank decides on anybody, known or not.
         let ours = !route.path.contains("/drivers/") && route.path != "/sandbox/payment/{id}";
         for (what, id) in never.iter().chain(never_ours.iter().filter(|_| ours)) {
-            let (path, answer) =
-                world.call(&world.insider(route), route, Sent { id: Some(id), ..Sent::default() }).await;
-            let told = told(&answer, &path);
-            assert_eq!(answer.status, 404, "{} {what}: {answer:#?}", route.name());
+            let sent = Sent { id: Some(id), ..Sent::default() };
+            let told = world.told(&world.insider(route), route, sent, 404).await;
             section.note_one_of(route.group("every route with an id"), &route.name(), what, &told);
         }
     }

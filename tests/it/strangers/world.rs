@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    nonsense,
+    nonsense, snapshot,
     table::{self, Route},
 };
 use crate::harness::{Answer, Api, Call, Gateway, PATIENCE, Passenger, text};
@@ -91,6 +91,13 @@ impl World {
     pub(crate) async fn call(&self, api: &Api, route: &Route, sent: Sent<'_>) -> (String, Answer) {
         let (path, call) = self.prepared(api, route, sent);
         (path, call.send().await)
+    }
+
+    /// Calls a route and gives what its problem tells; fails unless it is one with this status.
+    pub(crate) async fn told(&self, api: &Api, route: &Route, sent: Sent<'_>, status: u16) -> String {
+        let (path, answer) = self.call(api, route, sent).await;
+        assert_eq!(answer.status, status, "{}: {answer:#?}", route.name());
+        snapshot::told(&answer, &path)
     }
 
     /// As [`World::call`], without the answer's body: an event stream has no end.
