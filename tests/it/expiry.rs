@@ -22,21 +22,13 @@ async fn a_ride_without_a_driver_expires_and_its_stream_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expired_ride_costs_nothing() {
+async fn an_expired_ride_costs_nothing_and_takes_no_driver_and_no_cancel() {
     let gateway = impatient().await;
     let passenger = gateway.passenger().await;
-    let id = text(&passenger.request_authorised_ride().await["id"]);
+    let id = text(&passenger.request_ride().await["id"]);
     passenger.ride_with(&id, "status", "expired").await;
     let receipt = passenger.receipt_with(&id, "voided").await;
     assert_eq!((&receipt["lines"], cents(&receipt["total"])), (&json!([]), 0));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_expired_ride_takes_no_driver_and_no_cancel() {
-    let gateway = impatient().await;
-    let passenger = gateway.passenger().await;
-    let id = text(&passenger.request_authorised_ride().await["id"]);
-    passenger.ride_with(&id, "status", "expired").await;
     let late = gateway.driver("ana").accept(&id).await.problem(409, "illegal-transition");
     assert_eq!((&late["from"], &late["to"]), (&json!("expired"), &json!("accepted")));
     let cancel = passenger.cancel(&id, &reason()).await;

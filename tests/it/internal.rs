@@ -90,22 +90,14 @@ async fn an_operator_ends_a_ride_under_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_healthy_gateway_has_no_dead_letters() {
-    let gateway = Gateway::start().await;
-    let passenger = gateway.passenger().await;
-    gateway.driver("ana").ride_at(&passenger, "completed").await;
-    let dead = gateway.internal().get("/internal/v1/outbox/dead?limit=10").send().await.expect(200);
-    assert_eq!(dead, json!({ "entries": [] }));
-    gateway.internal().post("/internal/v1/outbox/dead/1/requeue", &json!({})).send().await.problem(404, "not-found");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_was_given_up_waits_for_an_operator() {
     let settings = [("relay.max_attempts", "2"), ("relay.first_backoff_ms", "1"), ("relay.sweep_ms", "50")];
     let gateway = Gateway::start_with(&settings).await;
     let passenger = gateway.passenger().await;
     let driver = gateway.driver("ana");
     let id = text(&driver.ride_at(&passenger, "in_progress").await["id"]);
+    let dead = gateway.internal().get("/internal/v1/outbox/dead?limit=10").send().await.expect(200);
+    assert_eq!(dead, json!({ "entries": [] }), "nothing is given up while all is well");
     gateway.script("payment", &failing()).await;
     driver.step(&id, "complete").await.expect(200);
     let entry = eventually("the capture is given up", async || {
