@@ -11,9 +11,15 @@ PATHS = {"/v1/auth/otp": "post", "/v1/auth/token": "post", "/v1/auth/refresh": "
          "/v1/rides": "get post", "/v1/rides/current": "get", "/v1/rides/{id}": "get", "/v1/rides/{id}/events": "get",
          "/v1/rides/{id}/cancel": "post", "/v1/rides/{id}/receipt": "get", "/v1/rides/{id}/rating": "post",
          "/v1/ride-states": "get"}
+OPEN = ["/v1/auth/otp", "/v1/auth/token", "/v1/auth/refresh", "/v1/products", "/v1/ride-states"]
 PARTIES = {("requested", "accepted"), ("accepted", "arrived"), ("arrived", "in_progress"), ("in_progress", "completed"),
            ("requested", "cancelled"), ("accepted", "cancelled"), ("arrived", "cancelled"), ("requested", "expired"),
            ("accepted", "requested"), ("arrived", "requested"), ("in_progress", "cancelled")}
+
+
+def secured():
+    """Method and path of every call that needs a token."""
+    return [(method.upper(), path) for path, methods in PATHS.items() if path not in OPEN for method in methods.split()]
 
 
 def walk(world):

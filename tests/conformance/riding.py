@@ -2,6 +2,7 @@
 
 import concurrent.futures
 
+import catalogue
 import shape
 from client import need
 from passenger import DROPOFF, PICKUP, Passenger, eventually, follow_to_end, new_key
@@ -69,10 +70,10 @@ def requesting(world):
         eventually("no change between two calls, and a 304", unchanged)
         p.call("GET", f"/v1/rides/{ride['id']}", headers={"If-None-Match": '"999999"'}).expect(200)
     with promise("somebody else's ride is 404 not-found on every call"):
-        path = f"/v1/rides/{ride['id']}"
-        for method, call, body in [("GET", path, None), ("GET", path + "/events", None), ("GET", path + "/receipt", None),
-                                   ("POST", path + "/cancel", {"reason": "x"}), ("POST", path + "/rating", {"stars": 5})]:
-            world.stranger.call(method, call, body).problem(404, "not-found")
+        for method, path in catalogue.secured():
+            body = {"reason": "x"} if path.endswith("/cancel") else {"stars": 5} if path.endswith("/rating") else None
+            if path.startswith("/v1/rides/{id}"):
+                world.stranger.call(method, path.replace("{id}", ride["id"]), body).problem(404, "not-found")
     with promise("a used quote is 409 quote-used"):
         p.leave(ride["id"])
         p.request(quote["quote_id"]).problem(409, "quote-used")

@@ -1,5 +1,6 @@
 """Signing in, tokens, the profile."""
 
+import catalogue
 import shape
 from client import need
 from passenger import Passenger, new_phone
@@ -85,11 +86,8 @@ def tokens(world):
     else:
         world.report.skip(name, f"it lives {life} s here; lower auth.access_ttl_s to 10 to see it")
     with promise("401 token-missing without a token, token-invalid with a bad one, where a token is needed"):
-        for method, path in [("GET", "/v1/me"), ("POST", "/v1/quotes"), ("GET", "/v1/quotes/1"), ("GET", "/v1/rides"),
-                             ("POST", "/v1/rides"), ("GET", "/v1/rides/current"), ("GET", "/v1/rides/1"),
-                             ("GET", "/v1/rides/1/events"), ("POST", "/v1/rides/1/cancel"),
-                             ("GET", "/v1/rides/1/receipt"), ("POST", "/v1/rides/1/rating"),
-                             ("POST", "/v1/auth/logout"), ("PATCH", "/v1/me"), ("DELETE", "/v1/me")]:
+        for method, path in catalogue.secured():
+            path = path.replace("{id}", "1")
             body = {} if method in ("POST", "PATCH") else None
             server.send(method, path, body).problem(401, "token-missing")
             bad = p.tokens["access_token"][:-4] + "AAAA"

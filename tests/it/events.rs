@@ -6,17 +6,6 @@ use serde_json::{Value, json};
 
 use crate::harness::{Event, EventStream, Gateway, eventually, text};
 
-fn seqs(events: &[Event]) -> Vec<u64> {
-    events.iter().map(Event::seq).collect()
-}
-
-/// Numbers without a gap or a repeat.
-fn assert_gapless(events: &[Event]) {
-    let seqs = seqs(events);
-    let first = *seqs.first().expect("at least one event");
-    assert_eq!(seqs, (first..first + seqs.len() as u64).collect::<Vec<_>>());
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_begins_with_now_and_misses_nothing() {
     let gateway = Gateway::start().await;
@@ -29,7 +18,7 @@ async fn a_stream_begins_with_now_and_misses_nothing() {
     let following = driver.bring(&passenger, &id, "completed");
     let (_, rest) = tokio::join!(following, stream.rides_until_end());
     let events: Vec<Event> = [first].into_iter().chain(rest).collect();
-    assert_gapless(&events);
+    EventStream::gapless(&events);
     for event in &events {
         assert_eq!(event.data["version"], event.seq(), "seq, version and id are one number");
     }
@@ -47,9 +36,9 @@ async fn a_replay_shows_what_was_seen_live() {
     let (_, live) = tokio::join!(driver.bring(&passenger, &id, "completed"), live);
     let last = live.last().unwrap().seq();
     for after in 0..last {
-        let stream = passenger.try_follow(&id, Some(&after.to_string())).await.unwrap_or_else(|a| panic!("{a:#?}"));
+        let stream = passenger.follow_after(&id, after).await;
         let replay = stream.rides_until_end().await;
-        assert_eq!(seqs(&replay), (after + 1..=last).collect::<Vec<_>>());
+        assert_eq!(EventStream::gapless(&replay), (after + 1..=last).collect::<Vec<_>>());
         for event in &replay {
             if let Some(seen) = live.iter().find(|seen| seen.seq() == event.seq()) {
                 assert_eq!(without_location(&event.data), without_location(&seen.data));
@@ -72,10 +61,10 @@ async fn a_stream_resumed_in_the_middle_goes_on_live() {
     let gateway = Gateway::start().await;
     let (passenger, driver) = (gateway.passenger().await, gateway.driver("ana"));
     let id = text(&driver.ride_at(&passenger, "accepted").await["id"]);
-    let stream = passenger.try_follow(&id, Some("1")).await.unwrap_or_else(|answer| panic!("{answer:#?}"));
+    let stream = passenger.follow_after(&id, 1).await;
     let (_, events) = tokio::join!(driver.bring(&passenger, &id, "completed"), stream.rides_until_end());
     assert_eq!(events[0].seq(), 2);
-    assert_gapless(&events);
+    EventStream::gapless(&events);
     assert_eq!(events.last().unwrap().data["status"], "completed");
 }
 
@@ -84,7 +73,7 @@ async fn resuming_at_the_end_or_past_it_has_nothing_to_say() {
     let gateway = Gateway::start().await;
     let passenger = gateway.passenger().await;
     let id = text(&passenger.request_ride().await["id"]);
-    let ride = passenger.cancel(&id, &json!({ "reason": "changed-my-mind" })).await.expect(200);
+    let ride = passenger.cancel_free(&id).await;
     let last = ride["version"].as_u64().unwrap();
     for after in [last, last + 1, last + 1000, 99_999_999_999] {
         let answer = passenger.try_follow(&id, Some(&after.to_string())).await.err().expect("no stream");
@@ -93,17 +82,6 @@ async fn resuming_at_the_end_or_past_it_has_nothing_to_say() {
     let whole = passenger.follow(&id).await.rides_until_end().await;
     assert_eq!(whole.len(), 1, "without a last id: the ride as it ended");
     assert_eq!(whole[0].data["status"], "cancelled");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_last_event_id_is_a_number() {
-    let gateway = Gateway::start().await;
-    let passenger = gateway.passenger().await;
-    let id = text(&passenger.request_ride().await["id"]);
-    for bad in ["x", "-1", "1.5", "99999999999999999999999"] {
-        let answer = passenger.try_follow(&id, Some(bad)).await.err().unwrap_or_else(|| panic!("{bad} was taken"));
-        answer.problem(400, "malformed");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,7 +104,7 @@ async fn positions_come_only_while_a_driver_is_on_the_ride() {
     driver.step(&id, "release").await.expect(200);
     let released = stream.until("requested").await;
     driver.report(40.752, -73.992, 0).await.expect(204);
-    passenger.cancel(&id, &json!({ "reason": "changed-my-mind" })).await.expect(200);
+    passenger.cancel_free(&id).await;
     let rest = stream.until_end().await;
     assert!(rest.iter().all(Event::is_ride), "no positions after {released:?}: {rest:?}");
 }
@@ -148,22 +126,24 @@ async fn many_followers_see_the_same() {
     let streams = futures_util::future::join_all((0..50).map(|_| passenger.follow(&id))).await;
     let reading = futures_util::future::join_all(streams.into_iter().map(EventStream::rides_until_end));
     let (_, all) = tokio::join!(driver.bring(&passenger, &id, "completed"), reading);
-    let distinct: HashSet<Vec<u64>> = all.iter().map(|events| seqs(events)).collect();
+    let distinct: HashSet<Vec<u64>> = all.iter().map(|events| EventStream::gapless(events)).collect();
     assert_eq!(distinct.len(), 1, "{distinct:?}");
-    assert_gapless(&all[0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_is_told_when_to_come_back() {
+async fn clients_are_told_when_to_come_back_and_not_all_at_once() {
     let gateway = Gateway::start().await;
     let passenger = gateway.passenger().await;
-    let id = text(&passenger.request_authorised_ride().await["id"]);
-    let mut stream = passenger.follow(&id).await;
-    stream.next().await.expect("the current ride");
-    passenger.cancel(&id, &json!({ "reason": "changed-my-mind" })).await.expect(200);
-    stream.until("cancelled").await;
-    assert!(stream.retry_seen);
-    assert_eq!(stream.next().await, None);
+    let id = text(&passenger.request_ride().await["id"]);
+    let mut hints = HashSet::new();
+    for _ in 0..10 {
+        let mut stream = passenger.follow(&id).await;
+        stream.next().await.expect("the current ride");
+        let hint = stream.retry.expect("the hint comes before the first event");
+        assert!((500..=10_000).contains(&hint), "{hint} ms");
+        hints.insert(hint);
+    }
+    assert!(hints.len() > 1, "{hints:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,11 +157,9 @@ async fn an_expired_token_ends_the_stream() {
     answer.problem(401, "token-expired");
     // The owner returns with a new token and misses nothing.
     let returned = gateway.sign_in(&passenger.phone).await;
-    let last = events.last().unwrap().id.clone().unwrap();
-    returned.cancel(&id, &json!({ "reason": "changed-my-mind" })).await.expect(200);
-    let stream = returned.try_follow(&id, Some(&last)).await.unwrap_or_else(|answer| panic!("{answer:#?}"));
-    let rest = stream.rides_until_end().await;
-    assert_gapless(&[events, rest].concat());
+    returned.cancel_free(&id).await;
+    let rest = returned.follow_after(&id, events.last().unwrap().seq()).await.rides_until_end().await;
+    EventStream::gapless(&[events, rest].concat());
 }
 
 #[tokio::test(flavor = "multi_thread")]

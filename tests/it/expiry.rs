@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Gateway, cents, eventually, text};
+use crate::harness::{Gateway, cents, reason, text};
 
 /// Nobody comes, and soon nobody waits.
 async fn impatient() -> Gateway {
@@ -22,28 +22,16 @@ async fn a_ride_without_a_driver_expires_and_its_stream_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expired_ride_costs_nothing() {
+async fn an_expired_ride_costs_nothing_and_takes_no_driver_and_no_cancel() {
     let gateway = impatient().await;
     let passenger = gateway.passenger().await;
-    let id = text(&passenger.request_authorised_ride().await["id"]);
+    let id = text(&passenger.request_ride().await["id"]);
     passenger.ride_with(&id, "status", "expired").await;
-    let receipt = eventually("the authorisation is voided", async || {
-        let receipt = passenger.receipt(&id).await.expect(200);
-        (receipt["payment_status"] == "voided").then_some(receipt)
-    })
-    .await;
+    let receipt = passenger.receipt_with(&id, "voided").await;
     assert_eq!((&receipt["lines"], cents(&receipt["total"])), (&json!([]), 0));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_expired_ride_takes_no_driver_and_no_cancel() {
-    let gateway = impatient().await;
-    let passenger = gateway.passenger().await;
-    let id = text(&passenger.request_authorised_ride().await["id"]);
-    passenger.ride_with(&id, "status", "expired").await;
     let late = gateway.driver("ana").accept(&id).await.problem(409, "illegal-transition");
     assert_eq!((&late["from"], &late["to"]), (&json!("expired"), &json!("accepted")));
-    let cancel = passenger.cancel(&id, &json!({ "reason": "changed-my-mind" })).await;
+    let cancel = passenger.cancel(&id, &reason()).await;
     assert_eq!(cancel.problem(409, "illegal-transition")["from"], "expired");
 }
 

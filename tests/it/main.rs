@@ -4,6 +4,7 @@
 
 mod architecture;
 mod breakdown;
+mod commands;
 mod crash;
 mod events;
 mod expiry;
@@ -19,7 +20,6 @@ mod rides_cancel;
 mod rides_life;
 mod rides_request;
 mod secrets;
-mod settings;
 mod shutdown;
 mod sign_in;
 mod strangers;

@@ -2,21 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, cents, dropoff, eventually, fresh_phone, pickup, text};
+use crate::harness::{Gateway, cents, failing, fresh_phone, healthy, slow, text, trip};
 
-/// Every call fails.
-fn failing() -> Value {
-    json!({ "failure_rate": 1.0, "delay_ms": 0 })
-}
-
-/// Every call takes longer than a passenger is made to wait.
-fn slow() -> Value {
-    json!({ "failure_rate": 0.0, "delay_ms": 3000 })
-}
-
-fn healthy() -> Value {
-    json!({ "failure_rate": 0.0, "delay_ms": 0 })
-}
+/// Longer than a passenger is made to wait, milliseconds.
+const TOO_SLOW_MS: u32 = 3000;
 
 /// Drivers who come at once.
 const EAGER_FLEET: [(&str, &str); 2] = [("sandbox.drivers", "5"), ("sandbox.time_scale", "500")];
@@ -25,7 +14,7 @@ const EAGER_FLEET: [(&str, &str); 2] = [("sandbox.drivers", "5"), ("sandbox.time
 async fn without_messages_nobody_signs_in_until_they_work_again() {
     let gateway = Gateway::start().await;
     let (public, phone) = (gateway.public(), fresh_phone());
-    for script in [failing(), slow()] {
+    for script in [failing(), slow(TOO_SLOW_MS)] {
         gateway.script("sms", &script).await;
         public.post("/v1/auth/otp", &json!({ "phone": phone })).send().await.problem(503, "unavailable");
     }
@@ -37,10 +26,9 @@ async fn without_messages_nobody_signs_in_until_they_work_again() {
 async fn without_routing_there_are_no_quotes_until_it_works_again() {
     let gateway = Gateway::start().await;
     let passenger = gateway.passenger().await;
-    let trip = json!({ "pickup": pickup(), "dropoff": dropoff() });
-    for script in [failing(), slow()] {
+    for script in [failing(), slow(TOO_SLOW_MS)] {
         gateway.script("routing", &script).await;
-        passenger.api.post("/v1/quotes", &trip).send().await.problem(503, "unavailable");
+        passenger.api.post("/v1/quotes", &trip()).send().await.problem(503, "unavailable");
         let products = gateway.public().get("/v1/products?lat=40.758&lng=-73.9855").send().await;
         products.problem(503, "unavailable");
     }
@@ -71,15 +59,16 @@ async fn while_dispatch_fails_the_ride_waits_and_then_finds_a_driver() {
 /// Long enough for the fleet to look at the open rides by itself: it must not find one that dispatch was not told of.
 #[tokio::test(flavor = "multi_thread")]
 async fn when_dispatch_never_works_the_ride_expires_for_free() {
-    for script in [failing(), slow()] {
-        let settings = [EAGER_FLEET.as_slice(), &[("rides.match_timeout_s", "8")]].concat();
+    let settings = [EAGER_FLEET.as_slice(), &[("rides.match_timeout_s", "8")]].concat();
+    let expires = async |script: Value| {
         let gateway = Gateway::start_with(&settings).await;
         gateway.script("dispatch", &script).await;
         let passenger = gateway.passenger().await;
         let id = text(&passenger.request_ride().await["id"]);
         passenger.ride_with(&id, "status", "expired").await;
         assert_eq!(cents(&passenger.receipt(&id).await.expect(200)["total"]), 0);
-    }
+    };
+    tokio::join!(expires(failing()), expires(slow(TOO_SLOW_MS)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,7 +87,7 @@ async fn a_ride_that_is_released_while_dispatch_fails_is_given_no_driver() {
 #[tokio::test(flavor = "multi_thread")]
 async fn while_payment_fails_the_ride_waits_and_then_goes_on() {
     let gateway = Gateway::start().await;
-    for script in [failing(), slow()] {
+    for script in [failing(), slow(TOO_SLOW_MS)] {
         gateway.script("payment", &script).await;
         let passenger = gateway.passenger().await;
         let ride = passenger.request_ride().await;
@@ -152,19 +141,6 @@ async fn a_ride_completes_although_its_capture_must_wait() {
     assert_eq!(ride["status"], "completed");
     assert_ne!(passenger.receipt(&id).await.expect(200)["payment_status"], "captured");
     gateway.script("payment", &healthy()).await;
-    eventually("the fare is captured after all", async || {
-        let receipt = passenger.receipt(&id).await.expect(200);
-        (receipt["payment_status"] == "captured").then_some(())
-    })
-    .await;
+    passenger.receipt_with(&id, "captured").await;
     assert_eq!(passenger.ride(&id).await, ride, "the terminal version is final");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_script_must_make_sense() {
-    let gateway = Gateway::start().await;
-    let public = gateway.public();
-    public.put("/sandbox/partners/sms", &json!({ "failure_rate": 1.5 })).send().await.blames("failure_rate");
-    public.put("/sandbox/partners/weather", &failing()).send().await.problem(404, "not-found");
-    public.get("/sandbox/sms/+12125559999").send().await.problem(404, "not-found");
 }

@@ -3,11 +3,7 @@
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::harness::{Gateway, Passenger, cents, eventually, instant, text};
-
-fn reason() -> Value {
-    json!({ "reason": "changed-my-mind" })
-}
+use crate::harness::{Gateway, Passenger, cents, instant, passed, reason, text};
 
 fn confirmed(token: &Value) -> Value {
     json!({ "reason": "changed-my-mind", "confirmation_token": token })
@@ -18,27 +14,19 @@ async fn preview(passenger: &Passenger, id: &str) -> Value {
     passenger.cancel(id, &reason()).await.problem(409, "cancellation-fee")
 }
 
-async fn receipt_with_payment(passenger: &Passenger, id: &str, status: &str) -> Value {
-    eventually(&format!("the payment is {status}"), async || {
-        let receipt = passenger.receipt(id).await.expect(200);
-        (receipt["payment_status"] == status).then_some(receipt)
-    })
-    .await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelling_before_a_driver_comes_is_free() {
     let gateway = Gateway::start().await;
     let passenger = gateway.passenger().await;
     let id = text(&passenger.request_authorised_ride().await["id"]);
-    let ride = passenger.cancel(&id, &reason()).await.expect(200);
+    let ride = passenger.cancel_free(&id).await;
     assert_eq!(ride["status"], "cancelled");
     assert_eq!(
         (&ride["cancellation"]["by"], &ride["cancellation"]["reason"]),
         (&json!("passenger"), &json!("changed-my-mind"))
     );
     assert!(ride["cancellation"]["fee"].is_null() || cents(&ride["cancellation"]["fee"]) == 0, "{ride}");
-    let receipt = receipt_with_payment(&passenger, &id, "voided").await;
+    let receipt = passenger.receipt_with(&id, "voided").await;
     assert_eq!((&receipt["lines"], cents(&receipt["total"])), (&json!([]), 0));
     passenger.request_ride().await;
 }
@@ -48,8 +36,8 @@ async fn cancelling_soon_after_accept_is_free() {
     let gateway = Gateway::start().await;
     let (passenger, driver) = (gateway.passenger().await, gateway.driver("ana"));
     let id = text(&driver.ride_at(&passenger, "accepted").await["id"]);
-    assert_eq!(passenger.cancel(&id, &reason()).await.expect(200)["status"], "cancelled");
-    let receipt = receipt_with_payment(&passenger, &id, "voided").await;
+    assert_eq!(passenger.cancel_free(&id).await["status"], "cancelled");
+    let receipt = passenger.receipt_with(&id, "voided").await;
     assert_eq!(cents(&receipt["total"]), 0);
 }
 
@@ -67,7 +55,7 @@ async fn once_the_driver_waits_the_fee_is_shown_first() {
 
     let ride = passenger.cancel(&id, &confirmed(&shown["confirmation_token"])).await.expect(200);
     assert_eq!((&ride["status"], &ride["cancellation"]["fee"]), (&json!("cancelled"), &shown["fee"]));
-    let receipt = receipt_with_payment(&passenger, &id, "captured").await;
+    let receipt = passenger.receipt_with(&id, "captured").await;
     assert_eq!(receipt["total"], shown["fee"]);
     assert_eq!(receipt["lines"], json!([{ "kind": "cancellation_fee", "amount": shown["fee"] }]));
 }
@@ -101,7 +89,7 @@ async fn cancelling_twice_gives_the_same_ride() {
     let gateway = Gateway::start().await;
     let passenger = gateway.passenger().await;
     let id = text(&passenger.request_authorised_ride().await["id"]);
-    let first = passenger.cancel(&id, &reason()).await.expect(200);
+    let first = passenger.cancel_free(&id).await;
     let second = passenger.cancel(&id, &json!({ "reason": "another" })).await.expect(200);
     assert_eq!((&second["version"], &second["cancellation"]), (&first["version"], &first["cancellation"]));
 }
@@ -137,7 +125,7 @@ async fn a_driver_may_cancel_and_the_passenger_pays_nothing() {
     driver.cancel(&id).await.expect(200);
     let ride = passenger.ride(&id).await;
     assert_eq!((&ride["status"], &ride["cancellation"]["by"]), (&json!("cancelled"), &json!("driver")));
-    assert_eq!(cents(&receipt_with_payment(&passenger, &id, "voided").await["total"]), 0);
+    assert_eq!(cents(&passenger.receipt_with(&id, "voided").await["total"]), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,8 +148,7 @@ async fn a_confirmation_expires() {
     let (passenger, driver) = (gateway.passenger().await, gateway.driver("ana"));
     let id = text(&driver.ride_at(&passenger, "arrived").await["id"]);
     let shown = preview(&passenger, &id).await;
-    let expires_at = instant(&shown["expires_at"]);
-    eventually("the offer ends", async || (OffsetDateTime::now_utc() > expires_at).then_some(())).await;
+    passed(&shown["expires_at"]).await;
     let late = passenger.cancel(&id, &confirmed(&shown["confirmation_token"])).await;
     late.problem(409, "cancellation-fee");
     assert_eq!(passenger.ride(&id).await["status"], "arrived");

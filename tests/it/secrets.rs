@@ -1,14 +1,15 @@
 //! What nobody may read: phones, codes, tokens and keys stay out of the log, of errors, of metrics and, but for the
 //! phone, of the database's file. And the headers that keep answers to those who asked.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
-use reqwest::{Method, Response};
+use futures_util::future::join_all;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Answer, Folder, Gateway, PATIENCE, Passenger, SERVICE_TOKEN, dropoff, eventually, fresh_phone, pickup, run_to_exit,
-    text,
+    Answer, Folder, Gateway, Passenger, SERVICE_TOKEN, eventually, failing, fresh_phone, healthy, run_to_exit, text,
+    trip,
 };
 
 /// Codes that nobody used: their hashes are still in the database.
@@ -42,6 +43,12 @@ impl Witness {
         self.seen.push(format!("{:?} {}", answer.headers, answer.body));
     }
 
+    async fn look_around(&mut self, gateway: &Gateway) {
+        for path in ["/metrics", "/debug/tasks", "/internal/v1/outbox/dead"] {
+            self.seen.push(gateway.internal().get(path).send().await.body);
+        }
+    }
+
     fn all_of(&self, texts: &[&str]) -> Vec<&(&'static str, String)> {
         self.secrets.iter().filter(|(_, secret)| texts.iter().any(|text| text.contains(secret.as_str()))).collect()
     }
@@ -57,12 +64,12 @@ async fn nothing_secret_is_written_in_json_lines() {
     nothing_secret_is_written("json").await;
 }
 
-/// At `debug`, which holds everything that the higher levels say.
+/// At `trace`, which holds everything that the higher levels say.
 async fn nothing_secret_is_written(format: &str) {
     let folder = Folder::new();
     let database = format!("sqlite://{}", folder.path().join("gateway.db").display());
     let settings = [
-        ("runtime.log", "debug"),
+        ("runtime.log", "trace"),
         ("runtime.log_format", format),
         ("store.shards", &*database),
         ("rides.cancel_free_s", "0"),
@@ -78,17 +85,17 @@ async fn nothing_secret_is_written(format: &str) {
 
     sign_ins(&gateway, &mut witness).await;
     rides(&gateway, &mut witness).await;
+    replay(&gateway, &mut witness).await;
     partners_fail(&gateway, &mut witness).await;
     operators(&gateway, &mut witness).await;
+    witness.look_around(&gateway).await;
     gateway.crash_and_restart().await;
     sign_ins(&gateway, &mut witness).await;
-    for path in ["/metrics", "/debug/tasks"] {
-        witness.seen.push(gateway.internal().get(path).send().await.body);
-    }
+    witness.look_around(&gateway).await;
     gateway.stop().await;
 
     let log = gateway.log();
-    assert!(log.contains("DEBUG") && log.matches("answered").count() > 50, "the log says little:\n{log}");
+    assert!(log.contains("TRACE") && log.matches("answered").count() > 50, "the log says little:\n{log}");
     let mut texts: Vec<&str> = witness.seen.iter().map(String::as_str).collect();
     texts.push(&log);
     let found = witness.all_of(&texts);
@@ -100,12 +107,42 @@ async fn nothing_secret_is_written(format: &str) {
     nothing_secret_is_stored(folder.path(), &witness);
 }
 
+/// The load tool drives trips of a real day; everything that was written meanwhile is searched for what a phone of its
+/// passengers, a token or a key looks like.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_secret_is_written_during_a_replay() {
+    let tool = Path::new(env!("CARGO_BIN_EXE_passenger-gateway")).with_file_name("loadtest");
+    if !tool.exists() {
+        eprintln!("skipped: the load tool is not there (cargo build --workspace --bins)");
+        return;
+    }
+    let mut gateway = Gateway::start_with(&[("runtime.log", "trace")]).await;
+    let url = gateway.public().base;
+    let arguments = ["replay", "--url", &url, "--count", "40", "--time-scale", "2000", "--json", "/dev/stdout"];
+    let output = Command::new(tool).args(arguments).output().expect("the load tool runs");
+    let report = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{report}");
+    let metrics = gateway.internal().get("/metrics").send().await.body;
+    let keys = keys_in(&gateway.file(""));
+    gateway.stop().await;
+    let (log, stored) = (gateway.log(), fs::read(gateway.file("gateway.db")).unwrap());
+    assert!(log.matches("answered").count() > 400, "the log says little:\n{log}");
+    let phones = |text: &str| text.matches("+1212555").count() + text.matches("\"1212555").count();
+    assert!(phones(&String::from_utf8_lossy(&stored)) >= 40, "its passengers' phones begin like this");
+    for text in [&log, &metrics, &report] {
+        assert_eq!(phones(text), 0, "a phone:\n{text}");
+        // Every JSON web token begins so.
+        let secrets = ["eyJ", SERVICE_TOKEN].into_iter().chain(keys.iter().map(|(_, key)| key.as_str()));
+        let found: Vec<&str> = secrets.filter(|secret| text.contains(secret)).collect();
+        assert!(found.is_empty(), "{found:?} in:\n{text}");
+    }
+}
+
 /// Signs in well and badly, refreshes, uses a token twice.
 async fn sign_ins(gateway: &Gateway, witness: &mut Witness) {
     let public = gateway.public();
     let phone = witness.phone();
-    let challenge = Passenger::ask_for_code(&public, &phone).await;
-    let code = Passenger::read_code(&public, &phone).await;
+    let (challenge, code) = Passenger::challenge(&public, &phone).await;
     let wrong = if code == "271828" { "314159" } else { "271828" };
     witness.codes.extend([code.clone(), wrong.to_owned()]);
     let sign_in = async |code: &str| {
@@ -146,8 +183,7 @@ async fn sign_ins(gateway: &Gateway, witness: &mut Witness) {
 
     for _ in 0..OPEN_CODES {
         let phone = witness.phone();
-        Passenger::ask_for_code(&public, &phone).await;
-        witness.codes.insert(Passenger::read_code(&public, &phone).await);
+        witness.codes.insert(Passenger::challenge(&public, &phone).await.1);
     }
 }
 
@@ -176,17 +212,35 @@ async fn rides(gateway: &Gateway, witness: &mut Witness) {
     witness.error(&passenger.api.patch("/v1/me", &patch).send().await, 422);
 }
 
+/// Some trips that the fleet drives, followed to their ends.
+async fn replay(gateway: &Gateway, witness: &mut Witness) {
+    let fleet = async |drivers: u32| {
+        let fleet = json!({ "drivers": drivers, "time_scale": 1000.0, "accept_probability": 1.0 });
+        gateway.public().put("/sandbox/fleet", &fleet).send().await.expect(204);
+    };
+    fleet(5).await;
+    let mut passengers = Vec::new();
+    for _ in 0..3 {
+        passengers.push(signed_in(gateway, witness).await);
+    }
+    let trips = passengers.iter().map(|passenger| async {
+        let id = text(&passenger.request_ride().await["id"]);
+        passenger.follow(&id).await.until("completed").await;
+    });
+    join_all(trips).await;
+    fleet(0).await;
+}
+
 /// Every partner fails once; a message is given up and read by an operator.
 async fn partners_fail(gateway: &Gateway, witness: &mut Witness) {
     let passenger = signed_in(gateway, witness).await;
-    let (fails, works) = (json!({ "failure_rate": 1.0, "delay_ms": 0 }), json!({ "failure_rate": 0.0, "delay_ms": 0 }));
+    let (fails, works) = (failing(), healthy());
     gateway.script("sms", &fails).await;
     let phone = witness.phone();
     witness.error(&gateway.public().post("/v1/auth/otp", &json!({ "phone": phone })).send().await, 503);
     gateway.script("sms", &works).await;
     gateway.script("routing", &fails).await;
-    let trip = json!({ "pickup": pickup(), "dropoff": dropoff() });
-    witness.error(&passenger.api.post("/v1/quotes", &trip).send().await, 503);
+    witness.error(&passenger.api.post("/v1/quotes", &trip()).send().await, 503);
     gateway.script("routing", &works).await;
 
     let driver = gateway.driver("bo");
@@ -291,77 +345,4 @@ async fn a_secret_in_a_setting_is_not_told() {
             assert!(!output.contains("hunter2"), "{command:?} with {setting}: {output}");
         }
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_answer_has_the_headers_of_an_api() {
-    let gateway = Gateway::start_with(&[("rides.cancel_free_s", "3600")]).await;
-    let passenger = gateway.passenger().await;
-    let ride = text(&passenger.request_authorised_ride().await["id"]);
-    let other = gateway.passenger().await;
-    let over = text(&gateway.driver("ana").ride_at(&other, "completed").await["id"]);
-    let quote = text(&passenger.quote().await["quote_id"]);
-    let refresh = json!({ "refresh_token": passenger.refresh_token });
-    let trip = json!({ "pickup": pickup(), "dropoff": dropoff() });
-    let phone = json!({ "phone": passenger.phone });
-    let none = Value::Null;
-    let public = [
-        (202, "POST", "/v1/auth/otp", &phone),
-        (200, "POST", "/v1/auth/refresh", &refresh),
-        (200, "GET", "/v1/me", &none),
-        (200, "PATCH", "/v1/me", &json!({ "name": "Ada" })),
-        (200, "GET", "/v1/products?lat=40.75&lng=-73.98", &none),
-        (200, "GET", "/v1/ride-states", &none),
-        (201, "POST", "/v1/quotes", &trip),
-        (200, "GET", &format!("/v1/quotes/{quote}"), &none),
-        (200, "GET", "/v1/rides", &none),
-        (200, "GET", "/v1/rides/current", &none),
-        (200, "GET", &format!("/v1/rides/{ride}"), &none),
-        (200, "GET", &format!("/v1/rides/{ride}/events"), &none),
-        (200, "POST", &format!("/v1/rides/{ride}/cancel"), &json!({ "reason": "late" })),
-        (200, "GET", &format!("/v1/rides/{ride}/receipt"), &none),
-        (200, "GET", &format!("/sandbox/sms/{}", passenger.phone), &none),
-        (204, "GET", "/v1/rides/current", &none),
-        (404, "GET", &format!("/v1/rides/{over}"), &none),
-        (404, "GET", "/v1/nothing", &none),
-        (404, "GET", "/", &none),
-        (405, "PUT", "/v1/me", &json!({})),
-        (422, "POST", "/v1/quotes", &json!({})),
-        (204, "POST", "/v1/auth/logout", &none),
-        (204, "DELETE", "/v1/me", &none),
-        (401, "GET", "/v1/me", &none),
-    ];
-    let internal = [
-        (200, "GET", "/health/live", &none),
-        (200, "GET", "/health/ready", &none),
-        (200, "GET", "/metrics", &none),
-        (200, "GET", "/debug/tasks", &none),
-        (200, "GET", "/internal/v1/drivers/ana/rides", &none),
-        (200, "GET", "/internal/v1/outbox/dead", &none),
-        (200, "POST", "/internal/v1/passengers/find", &json!({ "phone": other.phone })),
-        (422, "POST", "/internal/v1/passengers/find", &json!({})),
-        (404, "GET", "/internal/v1/nothing", &none),
-    ];
-    let internal = internal.into_iter().map(|call| (gateway.internal(), call));
-    for (api, (status, method, path, body)) in
-        public.into_iter().map(|call| (passenger.api.clone(), call)).chain(internal)
-    {
-        let mut call = api.client.request(method.parse().unwrap(), format!("{}{path}", api.base));
-        call = call.bearer_auth(api.token.as_deref().unwrap());
-        if !body.is_null() {
-            let media = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
-            call = call.header("content-type", media).body(body.to_string());
-        }
-        let answer = tokio::time::timeout(PATIENCE, call.send()).await.expect("in time").expect("an answer");
-        assert_eq!(answer.status(), status, "{method} {path}");
-        let header = |name| header(&answer, name);
-        assert_eq!(header("x-content-type-options"), "nosniff", "{method} {path}");
-        assert_eq!(header("cache-control"), "no-store", "{method} {path}");
-        assert_eq!((header("server"), header("x-powered-by"), header("set-cookie")), ("", "", ""), "{method} {path}");
-        assert_ne!(header("x-request-id"), "", "{method} {path}");
-    }
-}
-
-fn header<'a>(answer: &'a Response, name: &str) -> &'a str {
-    answer.headers().get(name).map_or("", |value| value.to_str().unwrap())
 }

@@ -6,9 +6,9 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::harness::{Answer, Event, Gateway, PATIENCE, Passenger, dropoff, eventually, pickup, text};
+use crate::harness::{Answer, Burst, EventStream, Gateway, PATIENCE, Passenger, eventually, slow, text, trip};
 
 /// A quote asks four times: together less than the 2 s that partners get, and more than a signal needs.
 const SLOW_ROUTING_MS: u32 = 350;
@@ -19,10 +19,9 @@ async fn during_a_slow_quote<T>(
     passenger: &Passenger,
     act: impl Future<Output = T>,
 ) -> (Result<Answer, reqwest::Error>, T) {
-    gateway.script("routing", &json!({ "failure_rate": 0.0, "delay_ms": SLOW_ROUTING_MS })).await;
+    gateway.script("routing", &slow(SLOW_ROUTING_MS)).await;
     let before = admitted(gateway).await;
-    let trip = json!({ "pickup": pickup(), "dropoff": dropoff() });
-    let call = passenger.api.post("/v1/quotes", &trip).try_send();
+    let call = passenger.api.post("/v1/quotes", &trip()).try_send();
     let act = async {
         eventually("the quote is under way", async || (admitted(gateway).await > before).then_some(())).await;
         act.await
@@ -55,10 +54,6 @@ fn endless_request(gateway: &Gateway, passenger: &Passenger) -> TcpStream {
     connection.read_exact(&mut told).unwrap();
     assert!(told.starts_with(b"HTTP/1.1 100 Continue"), "{}", String::from_utf8_lossy(&told));
     connection
-}
-
-async fn stopping(gateway: &Gateway) {
-    eventually("the stop was noticed", async || gateway.log().contains("stopping").then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,40 +133,12 @@ async fn an_idle_connection_does_not_hold_up_the_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_answered_while_it_ends_is_true() {
     let mut gateway = Gateway::start().await;
-    let passengers = join_all((0..12).map(|_| gateway.passenger())).await;
-    let quotes: Vec<Value> = join_all(passengers.iter().map(Passenger::quote)).await;
-    let body = |quote: &Value| json!({ "quote_id": quote["quote_id"], "product": "economy" });
-    let (sent, mut done) = tokio::sync::mpsc::unbounded_channel();
-    let requests: Vec<_> = passengers
-        .iter()
-        .zip(&quotes)
-        .map(|(passenger, quote)| {
-            let (call, sent) = (passenger.api.post("/v1/rides", &body(quote)), sent.clone());
-            async move {
-                let answer = call.header("idempotency-key", "k").try_send().await;
-                let _ = sent.send(());
-                answer.ok()
-            }
-        })
-        .collect();
-    let end = async {
-        done.recv().await;
-        gateway.stop().await
-    };
-    let (answers, code) = tokio::join!(join_all(requests), end);
+    let burst = Burst::new(&gateway).await;
+    // Whoever gets no answer was not let in any more.
+    let (answers, code) = burst.send(1, async || gateway.stop().await).await;
     assert_eq!(code, Some(0));
     gateway.restart().await;
-    for ((passenger, quote), answer) in passengers.iter().zip(&quotes).zip(answers) {
-        let again = passenger.try_request_body(&body(quote), "k").await;
-        again.expect(201);
-        // Whoever got no answer was not let in any more, and asks again.
-        if let Some(answer) = answer {
-            answer.expect(201);
-            assert_eq!(again.body, answer.body);
-        }
-        let history = passenger.api.get("/v1/rides").send().await.expect(200);
-        assert_eq!(history["rides"].as_array().unwrap().len(), 1);
-    }
+    burst.has_one_ride_each(answers).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,37 +148,47 @@ async fn a_follower_is_told_when_to_come_back_and_then_misses_nothing() {
     let id = text(&driver.ride_at(&passenger, "accepted").await["id"]);
     let mut stream = passenger.follow(&id).await;
     let seen = stream.next_ride().await.expect("the current ride").seq();
-    assert!(stream.retry_seen, "a hint when to reconnect");
+    assert!(stream.retry.is_some(), "a hint when to reconnect");
     // The harness fails a stream that breaks instead of ending.
     let (code, rest) = tokio::join!(gateway.stop(), stream.until_end());
     assert_eq!((code, rest), (Some(0), vec![]));
     gateway.restart().await;
-    let stream =
-        passenger.try_follow(&id, Some(&seen.to_string())).await.unwrap_or_else(|answer| panic!("{answer:#?}"));
+    let stream = passenger.follow_after(&id, seen).await;
     let (_, events) = tokio::join!(driver.bring(&passenger, &id, "completed"), stream.rides_until_end());
-    let seqs: Vec<u64> = events.iter().map(Event::seq).collect();
-    assert_eq!(seqs, (seen + 1..=seen + seqs.len() as u64).collect::<Vec<_>>());
+    assert_eq!(EventStream::gapless(&events)[0], seen + 1);
     assert_eq!(events.last().unwrap().data["status"], "completed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_under_way_is_finished_or_told_after_the_next_start_and_counts_once() {
-    for (delay_ms, drain_s) in [(500, "20"), (60_000, "1")] {
-        let mut gateway = Gateway::start_with(&[("runtime.drain_s", drain_s)]).await;
-        gateway.script("payment", &json!({ "failure_rate": 0.0, "delay_ms": delay_ms })).await;
-        let passengers = join_all((0..5).map(|_| gateway.passenger())).await;
-        let rides = join_all(passengers.iter().map(Passenger::request_ride)).await;
-        assert_eq!(gateway.stop().await, Some(0), "partners that take {delay_ms} ms");
-        gateway.restart().await;
-        for (passenger, ride) in passengers.iter().zip(&rides) {
-            let id = text(&ride["id"]);
-            passenger.ride_with(&id, "payment_status", "authorised").await;
-            gateway.driver(&format!("driver-of-{id}")).bring(passenger, &id, "completed").await;
-            let log = passenger.try_follow(&id, Some("0")).await.unwrap_or_else(|answer| panic!("{answer:#?}"));
-            let log = log.rides_until_end().await;
-            let paid: Vec<&Value> = log.iter().map(|event| &event.data["payment_status"]).collect();
-            assert_eq!(paid, ["pending", "authorised", "authorised", "authorised", "authorised", "authorised"]);
-        }
+async fn a_message_under_way_is_finished_before_the_end() {
+    let mut gateway = Gateway::start().await;
+    let (first, second) = (gateway.passenger().await, gateway.passenger().await);
+    gateway.script("payment", &slow(300)).await;
+    let sooner = text(&first.request_ride().await["id"]);
+    gateway.script("payment", &slow(1500)).await;
+    let later = text(&second.request_ride().await["id"]);
+    // The relay records one message only after it has taken up whatever was committed before.
+    first.ride_with(&sooner, "payment_status", "authorised").await;
+    assert_eq!(gateway.stop().await, Some(0));
+    // Nobody could authorise anything now.
+    gateway.restart_with(&[("sandbox.enabled", "false")]).await;
+    assert_eq!(second.ride(&later).await["payment_status"], "authorised");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_outlives_the_drain_time_is_told_after_the_next_start_and_counts_once() {
+    let mut gateway = Gateway::start_with(&[("runtime.drain_s", "1")]).await;
+    gateway.script("payment", &slow(60_000)).await;
+    let passengers = join_all((0..5).map(|_| gateway.passenger())).await;
+    let rides = join_all(passengers.iter().map(Passenger::request_ride)).await;
+    assert_eq!(gateway.stop().await, Some(0));
+    gateway.restart().await;
+    for (passenger, ride) in passengers.iter().zip(&rides) {
+        let id = text(&ride["id"]);
+        gateway.driver(&format!("driver-of-{id}")).bring(passenger, &id, "completed").await;
+        let log = passenger.follow_after(&id, 0).await.rides_until_end().await;
+        let paid: Vec<&Value> = log.iter().map(|event| &event.data["payment_status"]).collect();
+        assert_eq!(paid, ["pending", "authorised", "authorised", "authorised", "authorised", "authorised"]);
     }
 }
 
@@ -239,7 +216,7 @@ async fn a_second_signal_ends_at_once_and_harms_nothing() {
         let ride = passenger.request_ride().await;
         let _connection = endless_request(&gateway, &passenger);
         gateway.signal(first);
-        stopping(&gateway).await;
+        eventually("the stop was noticed", async || gateway.log().contains("stopping").then_some(())).await;
         gateway.signal(second);
         assert_eq!(gateway.exit().await, Some(130), "SIG{first}, then SIG{second}");
         gateway.restart().await;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Driver, Gateway, Passenger, text};
+use crate::harness::{Answer, Driver, Gateway, Passenger, reason, text};
 
 /// Calls a driver can make.
 const STEPS: [&str; 6] = ["accept", "arrive", "start", "complete", "release", "cancel"];
@@ -65,7 +65,7 @@ async fn act(passenger: &Passenger, driver: &Driver, id: &str, what: &str) -> An
         "accept" => driver.accept(id).await,
         "cancel" => driver.cancel(id).await,
         "passenger" => {
-            let first = passenger.cancel(id, &json!({ "reason": "changed-my-mind" })).await;
+            let first = passenger.cancel(id, &reason()).await;
             if first.status != 409 || first.json()["code"] != "cancellation-fee" {
                 return first;
             }
@@ -91,7 +91,7 @@ fn check_step(before: &Value, after: &Value, edges: &Edges, place: &str) {
 
 /// The event log, replayed from nothing, walks the same edges and ends at the row.
 async fn check_log(passenger: &Passenger, id: &str, edges: &Edges, row: &Value) {
-    let mut log = passenger.try_follow(id, Some("0")).await.unwrap_or_else(|answer| panic!("{answer:#?}"));
+    let mut log = passenger.follow_after(id, 0).await;
     let mut previous: Option<Value> = None;
     for seq in 1..=row["version"].as_u64().unwrap() {
         let event = log.next_ride().await.unwrap_or_else(|| panic!("the log of {id} ends before {seq}"));

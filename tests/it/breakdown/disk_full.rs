@@ -4,7 +4,7 @@ use std::{collections::HashSet, process::Command};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Gateway, Passenger, dropoff, eventually, fresh_phone, pickup, text};
+use crate::harness::{Answer, Gateway, Passenger, eventually, fresh_phone, text, trip};
 
 /// One MiB: enough to start and for some rides. The signal that usually comes with it would end the process, which a
 /// full disk does not.
@@ -87,8 +87,7 @@ async fn one_more(gateway: &Gateway, done: &mut Acknowledged) -> Option<Answer> 
     });
     let index = done.passengers.len() - 1;
     let passenger = &done.passengers[index];
-    let trip = json!({ "pickup": pickup(), "dropoff": dropoff() });
-    let quote = passenger.api.post("/v1/quotes", &trip).send().await;
+    let quote = passenger.api.post("/v1/quotes", &trip()).send().await;
     if quote.status != 201 {
         return Some(quote);
     }

@@ -6,10 +6,16 @@ use std::{
     process::Command,
 };
 
-use super::refused;
-use crate::harness::{Folder, Gateway, run_to_exit_in};
+use serde_json::Value;
 
+use super::refused;
+use crate::harness::{Folder, Gateway, Passenger, run_to_exit_in, text};
+
+/// Where a gateway keeps its data by default, and the file of those that the harness starts.
 const DATABASE: &str = "data/gateway.db";
+const DATABASE_FILE: &str = "gateway.db";
+/// Bytes of a page (SQLite's default).
+const PAGE: usize = 4096;
 const SECRETS: &str = "data/secrets.toml";
 
 /// A folder with these files, where the gateway finds its data by default.
@@ -39,32 +45,32 @@ async fn start(folder: &Folder, command: &str) -> (i32, String) {
     run_to_exit_in(folder, &[command], &nowhere).await
 }
 
-/// The database of a gateway that served a passenger, in one file.
-async fn used_database() -> Vec<u8> {
+/// A gateway that has ended, with a ride in its database.
+async fn used() -> (Gateway, Passenger, Value) {
     let mut gateway = Gateway::start().await;
-    gateway.passenger().await;
+    let passenger = gateway.passenger().await;
+    let ride = passenger.request_authorised_ride().await;
     gateway.stop().await;
-    let mut database = fs::read(gateway.file("gateway.db")).unwrap();
-    // What was not yet copied from the write-ahead log (SQLite, "Database File Format", section 4.1).
-    if let Ok(log) = fs::read(gateway.file("gateway.db-wal")).as_deref()
-        && log.len() > 32
-    {
-        let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().unwrap()) as usize;
-        let page = number(&log[8..12]);
-        for frame in log[32..].chunks_exact(24 + page) {
-            let end = number(&frame[..4]) * page;
-            database.resize(database.len().max(end), 0);
-            database[end - page..end].copy_from_slice(&frame[24..]);
-        }
-    }
-    database
+    assert!(!gateway.file("gateway.db-wal").exists(), "a polite end leaves one file");
+    (gateway, passenger, ride)
+}
+
+/// What was acknowledged is there, and the ride goes on to its end.
+async fn is_undamaged(gateway: &Gateway, passenger: &Passenger, ride: &Value) {
+    let id = text(&ride["id"]);
+    assert_eq!(passenger.ride(&id).await, *ride);
+    assert_eq!(passenger.api.get("/v1/me").send().await.expect(200)["phone"], passenger.phone);
+    gateway.driver("ana").bring(passenger, &id, "completed").await;
+}
+
+/// Not compressible, not zero, the same each time.
+fn noise(length: usize) -> Vec<u8> {
+    (0..length as u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[1]).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_no_database_is_named_and_left_alone() {
-    // Not compressible, not zero, the same each time.
-    let noise: Vec<u8> = (0..100_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[1]).collect();
-    let folder = prepared(&[(DATABASE, &noise)]);
+    let folder = prepared(&[(DATABASE, &noise(100_000))]);
     refused_and_unchanged(&folder, DATABASE, &[DATABASE, "not a database"]).await;
     let folder = prepared(&[(DATABASE, b"passengers,rides\n1,2\n")]);
     refused_and_unchanged(&folder, DATABASE, &[DATABASE]).await;
@@ -72,7 +78,7 @@ async fn a_file_that_is_no_database_is_named_and_left_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_was_cut_off_is_named_and_left_alone() {
-    let database = used_database().await;
+    let database = fs::read(used().await.0.file("gateway.db")).unwrap();
     for length in [50, 2000, database.len() / 2, database.len() - 4096] {
         let folder = prepared(&[(DATABASE, &database[..length])]);
         refused_and_unchanged(&folder, DATABASE, &[DATABASE]).await;
@@ -88,7 +94,7 @@ async fn an_empty_file_becomes_a_new_database() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_of_a_newer_version_is_refused_with_the_step_that_is_not_known() {
-    let mut database = used_database().await;
+    let mut database = fs::read(used().await.0.file("gateway.db")).unwrap();
     let (known, newer): (&[u8], &[u8]) = (b"m0001_passenger_rides", b"m9001_passenger_rides");
     // In the table and in its index.
     let places: Vec<usize> =
@@ -143,22 +149,88 @@ async fn a_missing_data_folder_is_made() {
     assert_eq!(code, 0, "{output}");
 }
 
+/// One page of the database after the other is noise. What the gateway can still read is right, what it cannot is a
+/// problem of ours, and with the page back everything is there.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_data_folder_without_the_right_to_write_is_named() {
-    let folder = Folder::new();
-    fs::create_dir(folder.path().join("data")).unwrap();
+async fn a_page_that_is_noise_is_told_and_spoils_no_other() {
+    let (mut gateway, passenger, ride) = used().await;
+    let file = gateway.file("gateway.db");
+    let whole = fs::read(&file).unwrap();
+    let (pages, mut told) = (whole.len() / PAGE, 0);
+    for page in (1..pages).step_by(pages / 12) {
+        let mut broken = whole.clone();
+        broken[page * PAGE..][..PAGE].copy_from_slice(&noise(PAGE));
+        fs::write(&file, &broken).unwrap();
+        match gateway.try_restart().await {
+            Err(ended) => refused(ended, &[DATABASE_FILE, "malformed"]),
+            Ok(()) => {
+                for (path, right) in [("/v1/me", &passenger.id), ("/v1/rides/current", &text(&ride["id"]))] {
+                    let answer = passenger.api.get(path).send().await;
+                    match answer.status {
+                        200 => assert_eq!(answer.json()["id"], **right, "page {page}"),
+                        _ => drop(answer.problem(500, "internal")),
+                    }
+                    told += usize::from(answer.status == 500);
+                }
+                assert_eq!(gateway.stop().await, Some(0), "page {page}");
+                assert!(!gateway.log().contains("panicked"), "page {page}");
+            }
+        }
+        fs::write(&file, &whole).unwrap();
+    }
+    assert!(told > 0, "no page was missed");
+    gateway.restart().await;
+    is_undamaged(&gateway, &passenger, &ride).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rubbish_in_the_files_beside_the_database_loses_nothing() {
+    // A write that was torn when the power went, and an index of the log that makes no sense.
+    let mut gateway = Gateway::start().await;
+    let passenger = gateway.passenger().await;
+    let ride = passenger.request_authorised_ride().await;
+    gateway.signal("KILL");
+    gateway.exit().await;
+    let log = gateway.file("gateway.db-wal");
+    let torn = [fs::read(&log).unwrap(), noise(10_000)].concat();
+    assert!(torn.len() > 20_000, "the last writes are in the log");
+    fs::write(&log, torn).unwrap();
+    fs::write(gateway.file("gateway.db-shm"), noise(32_768)).unwrap();
+    gateway.restart().await;
+    is_undamaged(&gateway, &passenger, &ride).await;
+    // A log that belongs to no database.
+    let (mut gateway, passenger, ride) = used().await;
+    fs::write(gateway.file("gateway.db-wal"), noise(50_000)).unwrap();
+    gateway.restart().await;
+    is_undamaged(&gateway, &passenger, &ride).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_start_on_the_same_ports_and_data_is_refused_and_harms_nobody() {
+    let gateway = Gateway::start().await;
+    let passenger = gateway.passenger().await;
+    let ride = passenger.request_authorised_ride().await;
+    refused(gateway.start_a_rival().await, &["in use", &gateway.public_port().to_string()]);
+    is_undamaged(&gateway, &passenger, &ride).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_data_folder_without_the_right_to_write_is_named() {
+    let folder = prepared(&[("data/nothing", b"")]);
     let Some(_locked) = Locked::new(folder.path().join("data")) else { return };
     refused(start(&folder, "serve").await, &["data"]);
     refused(start(&folder, "migrate").await, &["data"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_can_only_be_read_is_named() {
-    let folder = Folder::new();
-    let (code, output) = start(&folder, "migrate").await;
-    assert_eq!(code, 0, "{output}");
-    let Some(_locked) = Locked::new(folder.path().join(DATABASE)) else { return };
-    refused(start(&folder, "serve").await, &[DATABASE]);
+async fn data_that_can_only_be_read_is_named_and_there_again_when_it_can_be_written() {
+    let (mut gateway, passenger, ride) = used().await;
+    for locked in [gateway.file(""), gateway.file("gateway.db")] {
+        let Some(_locked) = Locked::new(locked) else { return };
+        refused(gateway.try_restart().await.expect_err("it cannot serve"), &[DATABASE_FILE]);
+    }
+    gateway.restart().await;
+    is_undamaged(&gateway, &passenger, &ride).await;
 }
 
 /// A file or folder that cannot be written until this is dropped.

@@ -10,11 +10,50 @@ use std::{
 use futures_util::future::join_all;
 use toml::{Table, Value};
 
-use super::refused;
-use crate::harness::run_to_exit;
+use super::{misconfigured, refused};
+use crate::harness::{Folder, run_to_exit, run_to_exit_in};
 
 const ABSURD_NUMBERS: [&str; 3] = ["-1000000000", "99999999999999999999999", "plenty"];
 const ABSURD_SWITCHES: [&str; 2] = ["perhaps", "2.5.1"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_wrong_is_told_at_once_on_a_line_each_and_nothing_is_made() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path().join("config")).unwrap();
+    let file = "[rides]\nmatch_timeout_s = \"soon\"\n[weather]\ncity = \"Oslo\"\n";
+    fs::write(folder.path().join("config/default.toml"), file).unwrap();
+    let settings = [
+        ("quotes.ttl", "5"),
+        ("sandbox.drivers", "many"),
+        ("sandbox.time_scale", "0"),
+        ("http.public_bind", "nowhere"),
+        ("store.shards", "mongodb://x"),
+    ];
+    let problems: [&[&str]; 7] = [
+        &["`rides.match_timeout_s`", "config/default.toml", "soon"],
+        &["`weather`", "config/default.toml"],
+        &["`quotes.ttl`", "GATEWAY__QUOTES__TTL", "ttl_s"],
+        &["`sandbox.drivers`", "GATEWAY__SANDBOX__DRIVERS", "many"],
+        &["`sandbox.time_scale`", "GATEWAY__SANDBOX__TIME_SCALE", "above 0"],
+        &["`http.public_bind`", "GATEWAY__HTTP__PUBLIC_BIND", "address"],
+        &["`store.shards`", "GATEWAY__STORE__SHARDS", "sqlite://"],
+    ];
+    for command in [&["serve"][..], &["migrate"], &["config", "check"]] {
+        misconfigured(&run_to_exit_in(&folder, command, &settings).await, &problems);
+        assert!(!folder.path().join("data").exists(), "{command:?} made a data folder");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn production_refuses_every_local_shortcut_by_name() {
+    let ended = run_to_exit(&["serve", "--profile", "production"], &[("sandbox.enabled", "true")]).await;
+    refused(ended, &["http.internal_token", "sandbox.enabled", "auth.token_key", "auth.phone_key"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_profile_is_refused() {
+    misconfigured(&run_to_exit(&["serve", "--profile", "moon"], &[]).await, &[&["moon"]]);
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_number_set_to_something_absurd_is_refused_by_name() {
@@ -84,13 +123,15 @@ async fn a_key_that_is_none_is_refused_by_name_and_not_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_that_cannot_be_listened_on_is_named_also_for_the_internal_listener() {
+async fn an_address_that_cannot_be_listened_on_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     // An address for documentation (RFC 5737), which no machine has.
     for address in [taken.as_str(), "203.0.113.1:8081"] {
-        let settings = [("http.public_bind", "127.0.0.1:0"), ("http.internal_bind", address)];
-        refused(run_to_exit(&["serve"], &settings).await, &["cannot listen", address]);
+        for (bound, other) in [("http.public_bind", "http.internal_bind"), ("http.internal_bind", "http.public_bind")] {
+            let settings = [(bound, address), (other, "127.0.0.1:0")];
+            refused(run_to_exit(&["serve"], &settings).await, &["cannot listen", address]);
+        }
     }
 }
 
@@ -108,7 +149,8 @@ async fn failure(key: &str, value: &str) -> Option<String> {
     let folder = shown().display().to_string();
     let (code, output) = run_to_exit(&["config", "check", "--config-dir", &folder], &[(key, value)]).await;
     let named = format!("`{key}` (environment");
-    let right = code == 1 && output.contains("1 problem") && output.contains(&named) && !output.contains("panicked");
+    let lines: Vec<&str> = output.lines().collect();
+    let right = code == 1 && lines.len() == 2 && lines[0].contains("1 problem") && lines[1].contains(&named);
     (!right).then(|| format!("{key} = {value} (exit code {code}):\n{output}"))
 }
 

@@ -78,6 +78,13 @@ impl Call {
         Answer::read(response).await
     }
 
+    /// Sends and reads the head of the answer only.
+    pub(crate) async fn head(self) -> Answer {
+        let sending = tokio::time::timeout(PATIENCE, self.0.send()).await;
+        let response = sending.expect("an answer in time").expect("the gateway answers");
+        Answer { status: response.status().as_u16(), headers: response.headers().clone(), body: String::new() }
+    }
+
     /// Sends and leaves the body flowing: an event stream when the status is 200, the whole answer otherwise.
     pub(crate) async fn open(self) -> Result<EventStream, Answer> {
         let sending = tokio::time::timeout(PATIENCE, self.0.header("accept", "text/event-stream").send()).await;

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     Api, Driver, Passenger, SERVICE_TOKEN, eventually, fresh_phone,
-    process::{Folder, Process},
+    process::{Folder, Process, run_to_exit},
 };
 
 /// Between the choice of a free port and its use somebody else may take it.
@@ -41,15 +41,13 @@ impl Gateway {
     /// without it.
     pub(crate) async fn start_after(shell: &str, changes: &[(&str, &str)]) -> Self {
         let mut settings = vec![("sandbox.drivers".to_owned(), "0".to_owned())];
-        for (key, value) in changes {
-            settings.retain(|(known, _)| known != key);
-            settings.push(((*key).to_owned(), (*value).to_owned()));
-        }
+        change(&mut settings, changes);
         let folder = Folder::new();
         for _ in 0..START_ATTEMPTS {
             let ports = (free_port(), free_port());
-            if let Some(process) = start(shell, &folder, &settings, ports).await {
-                return Self { process, folder, settings, ports };
+            match start(shell, &folder, &settings, ports).await {
+                Ok(process) => return Self { process, folder, settings, ports },
+                Err((_, output)) => assert!(output.contains("in use"), "it ended instead of serving:\n{output}"),
             }
         }
         panic!("no free ports after {START_ATTEMPTS} attempts");
@@ -63,13 +61,32 @@ impl Gateway {
 
     /// Starts a process that has ended again on the same data and ports.
     pub(crate) async fn restart(&mut self) {
-        self.process = start("", &self.folder, &self.settings, self.ports).await.expect("its ports are still free");
+        self.try_restart().await.expect("it serves again");
+    }
+
+    /// The same with some settings changed from now on.
+    pub(crate) async fn restart_with(&mut self, changes: &[(&str, &str)]) {
+        change(&mut self.settings, changes);
+        self.restart().await;
+    }
+
+    /// As [`Gateway::restart`]; exit code and everything it wrote, when it ends instead of serving.
+    pub(crate) async fn try_restart(&mut self) -> Result<(), (i32, String)> {
+        self.process = start("", &self.folder, &self.settings, self.ports).await?;
+        Ok(())
+    }
+
+    /// Starts another process on the same data and ports, which cannot be: exit code and everything it wrote.
+    pub(crate) async fn start_a_rival(&self) -> (i32, String) {
+        let settings = all_settings(&self.folder, &self.settings, self.ports);
+        let settings: Vec<_> = settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        run_to_exit(&["serve"], &settings).await
     }
 
     /// Asks the process to leave and waits until it has; the exit code.
     pub(crate) async fn stop(&mut self) -> Option<i32> {
-        self.process.terminate();
-        self.process.exit().await.code()
+        self.signal("TERM");
+        self.exit().await
     }
 
     /// Sends a signal by its short name, such as `TERM`.
@@ -138,35 +155,47 @@ impl Gateway {
     }
 }
 
-/// Starts a process and waits until it is ready; `None` when a port was taken meanwhile.
-async fn start(shell: &str, folder: &Folder, settings: &[(String, String)], ports: (u16, u16)) -> Option<Process> {
+/// Starts a process and waits until it is ready; exit code and everything it wrote, when it ends instead.
+async fn start(
+    shell: &str,
+    folder: &Folder,
+    settings: &[(String, String)],
+    ports: (u16, u16),
+) -> Result<Process, (i32, String)> {
+    let all = all_settings(folder, settings, ports);
+    let mut process = match shell {
+        "" => Process::start(folder.path(), &["serve"], &all),
+        line => Process::start_after(line, folder.path(), &["serve"], &all),
+    };
+    let health = api(ports.1, None);
+    eventually("the gateway is ready or has ended", async || {
+        let ready = health.get("/health/ready").try_send().await.is_ok_and(|answer| answer.status == 200);
+        // Asked last: what answered may have been somebody else on a port that our process failed to get.
+        (process.ended().is_some() || ready).then_some(())
+    })
+    .await;
+    match process.ended() {
+        None => Ok(process),
+        Some(status) => Err(process.told(status)),
+    }
+}
+
+fn change(settings: &mut Vec<(String, String)>, changes: &[(&str, &str)]) {
+    for (key, value) in changes {
+        settings.retain(|(known, _)| known != key);
+        settings.push(((*key).to_owned(), (*value).to_owned()));
+    }
+}
+
+fn all_settings(folder: &Folder, changes: &[(String, String)], ports: (u16, u16)) -> Vec<(String, String)> {
     let database = folder.path().join("gateway.db");
     let mut all = vec![
         ("http.public_bind".to_owned(), format!("127.0.0.1:{}", ports.0)),
         ("http.internal_bind".to_owned(), format!("127.0.0.1:{}", ports.1)),
         ("store.shards".to_owned(), format!("sqlite://{}", database.display())),
     ];
-    all.extend_from_slice(settings);
-    let mut process = match shell {
-        "" => Process::start(folder.path(), &["serve"], &all),
-        line => Process::start_after(line, folder.path(), &["serve"], &all),
-    };
-    let health = api(ports.1, None);
-    let ready = eventually("the gateway is ready", async || {
-        if process.ended().is_some() {
-            return Some(false);
-        }
-        let answer = health.get("/health/ready").try_send().await.ok()?;
-        (answer.status == 200).then_some(true)
-    })
-    .await;
-    // Asked again: what answered may have been somebody else on a port that our process failed to get.
-    if ready && process.ended().is_none() {
-        return Some(process);
-    }
-    let log = process.log();
-    assert!(log.contains("in use"), "the gateway ended instead of serving:\n{log}");
-    None
+    all.extend_from_slice(changes);
+    all
 }
 
 fn api(port: u16, token: Option<&str>) -> Api {

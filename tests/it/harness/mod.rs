@@ -1,5 +1,6 @@
 //! What every suite needs: a gateway of its own, a passenger's phone, a driver's app, an event stream.
 
+mod burst;
 mod call;
 mod driver;
 mod gateway;
@@ -9,7 +10,8 @@ mod stream;
 
 use std::{ops::AsyncFnMut, time::Duration};
 
-pub(crate) use call::{Answer, Api};
+pub(crate) use burst::Burst;
+pub(crate) use call::{Answer, Api, Call};
 pub(crate) use driver::Driver;
 pub(crate) use gateway::Gateway;
 pub(crate) use passenger::{Passenger, fresh_phone};
@@ -59,6 +61,37 @@ pub(crate) fn instant(value: &Value) -> OffsetDateTime {
     let at = OffsetDateTime::parse(text, &Rfc3339).unwrap_or_else(|error| panic!("{text}: {error}"));
     assert!(text.ends_with('Z'), "{text} is not UTC");
     at
+}
+
+/// A partner's script: every call fails.
+pub(crate) fn failing() -> Value {
+    json!({ "failure_rate": 1.0, "delay_ms": 0 })
+}
+
+/// A partner's script: every call takes this long and then works.
+pub(crate) fn slow(delay_ms: u32) -> Value {
+    json!({ "failure_rate": 0.0, "delay_ms": delay_ms })
+}
+
+/// A partner's script: nothing is wrong.
+pub(crate) fn healthy() -> Value {
+    slow(0)
+}
+
+/// The usual trip, as a quote takes it.
+pub(crate) fn trip() -> Value {
+    json!({ "pickup": pickup(), "dropoff": dropoff() })
+}
+
+/// Why a passenger cancels.
+pub(crate) fn reason() -> Value {
+    json!({ "reason": "changed-my-mind" })
+}
+
+/// Waits until a time of the API has passed.
+pub(crate) async fn passed(value: &Value) {
+    let at = instant(value);
+    eventually(&format!("{at} passes"), async || (OffsetDateTime::now_utc() > at).then_some(())).await;
 }
 
 /// A time as the API takes it, `seconds` before now.

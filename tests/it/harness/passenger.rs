@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
-use super::{Answer, Api, EventStream, dropoff, eventually, pickup, text};
+use super::{Answer, Api, Call, EventStream, eventually, reason, text, trip};
 
 /// A signed-in passenger.
 pub(crate) struct Passenger {
@@ -24,8 +24,7 @@ pub(crate) fn fresh_phone() -> String {
 impl Passenger {
     /// Sign-in as the app does it: ask for a code, read the message, give the code back.
     pub(crate) async fn sign_in(public: Api, phone: &str) -> Self {
-        let challenge = Self::ask_for_code(&public, phone).await;
-        let code = Self::read_code(&public, phone).await;
+        let (challenge, code) = Self::challenge(&public, phone).await;
         let body = json!({ "challenge_id": challenge, "code": code, "device_id": "phone-1" });
         let tokens = public.post("/v1/auth/token", &body).send().await.expect(200);
         Self {
@@ -34,6 +33,11 @@ impl Passenger {
             phone: phone.to_owned(),
             refresh_token: text(&tokens["refresh_token"]),
         }
+    }
+
+    /// Starts a challenge; its id and the code that was sent.
+    pub(crate) async fn challenge(public: &Api, phone: &str) -> (String, String) {
+        (Self::ask_for_code(public, phone).await, Self::read_code(public, phone).await)
     }
 
     /// Starts a challenge; its id.
@@ -49,13 +53,18 @@ impl Passenger {
 
     /// A fresh quote for the usual trip.
     pub(crate) async fn quote(&self) -> Value {
-        let trip = json!({ "pickup": pickup(), "dropoff": dropoff() });
-        self.api.post("/v1/quotes", &trip).send().await.expect(201)
+        self.api.post("/v1/quotes", &trip()).send().await.expect(201)
     }
 
     /// Tries to request an economy ride on a quote.
     pub(crate) async fn try_request(&self, quote: &Value, key: &str) -> Answer {
-        self.try_request_body(&json!({ "quote_id": quote["quote_id"], "product": "economy" }), key).await
+        self.ride_call(quote, key).send().await
+    }
+
+    /// The call that does, not sent yet.
+    pub(super) fn ride_call(&self, quote: &Value, key: &str) -> Call {
+        let body = json!({ "quote_id": quote["quote_id"], "product": "economy" });
+        self.api.post("/v1/rides", &body).header("idempotency-key", key)
     }
 
     /// Tries to request a ride with any body.
@@ -90,9 +99,23 @@ impl Passenger {
         .await
     }
 
+    /// The receipt once its payment has this status.
+    pub(crate) async fn receipt_with(&self, id: &str, payment_status: &str) -> Value {
+        eventually(&format!("the payment is {payment_status}"), async || {
+            let receipt = self.receipt(id).await.expect(200);
+            (receipt["payment_status"] == payment_status).then_some(receipt)
+        })
+        .await
+    }
+
     /// Follows the ride from now on.
     pub(crate) async fn follow(&self, id: &str) -> EventStream {
         self.try_follow(id, None).await.unwrap_or_else(|answer| panic!("no stream: {answer:#?}"))
+    }
+
+    /// Follows the ride from after the event `last`.
+    pub(crate) async fn follow_after(&self, id: &str, last: u64) -> EventStream {
+        self.try_follow(id, Some(&last.to_string())).await.unwrap_or_else(|answer| panic!("no stream: {answer:#?}"))
     }
 
     /// Follows the ride from after `last`; whatever else the server answers is the error.
@@ -102,6 +125,11 @@ impl Passenger {
             call = call.header("last-event-id", last);
         }
         call.open().await
+    }
+
+    /// Cancels, which must be free.
+    pub(crate) async fn cancel_free(&self, id: &str) -> Value {
+        self.cancel(id, &reason()).await.expect(200)
     }
 
     /// Cancels with any body.

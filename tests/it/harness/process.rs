@@ -6,10 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
 };
-
-use super::PATIENCE;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_passenger-gateway");
 /// What a process writes, in its folder.
@@ -43,6 +40,8 @@ impl Drop for Folder {
 pub(super) struct Process {
     child: Child,
     log: PathBuf,
+    /// What earlier runs left in the log, bytes.
+    earlier: usize,
 }
 
 impl Process {
@@ -62,6 +61,7 @@ impl Process {
     fn spawn(mut command: Command, folder: &Path, arguments: &[&str], settings: &[(String, String)]) -> Self {
         let log = folder.join(LOG);
         let output = File::options().create(true).append(true).open(&log).expect("the log can be opened");
+        let earlier = output.metadata().map_or(0, |log| log.len() as usize);
         command.args(arguments).current_dir(folder).stdin(Stdio::null());
         // Settings of whoever runs the tests must not leak into them.
         for (name, _) in std::env::vars_os().filter(|(name, _)| is_setting(name)) {
@@ -69,7 +69,7 @@ impl Process {
         }
         command.envs(settings.iter().map(|(key, value)| (variable(key), value)));
         command.stdout(output.try_clone().expect("the log can be shared")).stderr(output);
-        Self { child: command.spawn().expect("the built binary starts"), log }
+        Self { child: command.spawn().expect("the built binary starts"), log, earlier }
     }
 
     /// The exit status once it has ended.
@@ -82,15 +82,15 @@ impl Process {
         super::eventually("the process ends", async || self.ended()).await
     }
 
+    /// Exit code and what it wrote, for one that ended by itself.
+    pub(super) fn told(&self, status: ExitStatus) -> (i32, String) {
+        (status.code().expect("it ends by itself"), self.log().split_off(self.earlier))
+    }
+
     /// SIGKILL: no chance to tidy up.
     pub(super) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-
-    /// SIGTERM: a polite request to drain and leave.
-    pub(super) fn terminate(&self) {
-        self.signal("TERM");
     }
 
     /// Sends a signal by its short name.
@@ -104,7 +104,7 @@ impl Process {
         self.child.id().to_string()
     }
 
-    /// Everything written so far.
+    /// Everything written so far, by earlier runs too.
     pub(super) fn log(&self) -> String {
         fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
@@ -127,13 +127,12 @@ pub(crate) async fn run_to_exit(arguments: &[&str], settings: &[(&str, &str)]) -
     run_to_exit_in(&Folder::new(), arguments, settings).await
 }
 
-/// The same in a folder that was prepared; what earlier runs wrote there is not repeated.
+/// The same in a folder that was prepared.
 pub(crate) async fn run_to_exit_in(folder: &Folder, arguments: &[&str], settings: &[(&str, &str)]) -> (i32, String) {
-    let earlier = fs::read(folder.path().join(LOG)).map_or(0, |log| log.len());
     let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let mut process = Process::start(folder.path(), arguments, &settings);
-    let status = tokio::time::timeout(PATIENCE + Duration::from_secs(1), process.exit()).await.expect("it ends");
-    (status.code().expect("it ends by itself"), process.log().split_off(earlier))
+    let status = process.exit().await;
+    process.told(status)
 }
 
 fn is_setting(name: &OsStr) -> bool {

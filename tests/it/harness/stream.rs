@@ -37,14 +37,14 @@ type Chunks = Pin<Box<dyn Stream<Item = Result<Vec<u8>, reqwest::Error>> + Send>
 pub(crate) struct EventStream {
     chunks: Chunks,
     buffer: Vec<u8>,
-    /// Whether a `retry:` line was seen.
-    pub(crate) retry_seen: bool,
+    /// The last `retry:`, milliseconds.
+    pub(crate) retry: Option<u64>,
 }
 
 impl EventStream {
     pub(crate) fn new(response: Response) -> Self {
         let chunks = response.bytes_stream().map(|chunk| chunk.map(|bytes| bytes.to_vec()));
-        Self { chunks: Box::pin(chunks), buffer: Vec::new(), retry_seen: false }
+        Self { chunks: Box::pin(chunks), buffer: Vec::new(), retry: None }
     }
 
     /// The next event; `None` when the server ended the stream. Fails when neither happens in time.
@@ -86,6 +86,15 @@ impl EventStream {
         self.until_end().await.into_iter().filter(Event::is_ride).collect()
     }
 
+    /// Events numbered without a gap or a repeat.
+    #[track_caller]
+    pub(crate) fn gapless(events: &[Event]) -> Vec<u64> {
+        let seqs: Vec<u64> = events.iter().map(Event::seq).collect();
+        let first = *seqs.first().expect("at least one event");
+        assert_eq!(seqs, (first..first + seqs.len() as u64).collect::<Vec<_>>());
+        seqs
+    }
+
     async fn read(&mut self) -> Option<Event> {
         loop {
             while let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
@@ -114,8 +123,7 @@ impl EventStream {
                 "event" => name = Some(value.to_owned()),
                 "data" => data.push(value),
                 "retry" => {
-                    value.parse::<u64>().unwrap_or_else(|_| panic!("retry is milliseconds: {line}"));
-                    self.retry_seen = true;
+                    self.retry = Some(value.parse().unwrap_or_else(|_| panic!("retry is milliseconds: {line}")));
                 }
                 other => panic!("unknown field {other} in {block:?}"),
             }

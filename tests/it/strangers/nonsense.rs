@@ -5,6 +5,27 @@ use serde_json::{Value, json};
 /// Longer than any text that the API takes, shorter than the largest body.
 const VERY_LONG: usize = 10_000;
 
+/// Every text and number of a body, by its field, and its JSON type.
+pub(crate) fn leaves(schema: &Value) -> Vec<(String, &str)> {
+    let mut found = Vec::new();
+    for (name, property) in schema["properties"].as_object().expect("an object has properties") {
+        match kinds(property)[0] {
+            "object" => {
+                found.extend(leaves(property).into_iter().map(|(inner, kind)| (format!("{name}.{inner}"), kind)))
+            }
+            kind @ ("string" | "integer" | "number") => found.push((name.clone(), kind)),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// A body that is fine but for the value of one field.
+pub(crate) fn body_with(schema: &Value, field: &str, value: Value) -> String {
+    let path: Vec<String> = field.split('.').map(str::to_owned).collect();
+    with(&sample(schema), &path, Instead::Json(value))
+}
+
 /// What the answer to a wrong body has to be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Expected {
@@ -40,6 +61,7 @@ fn sample_of(name: &str, schema: &Value) -> Value {
             required.map(|name| (name.to_owned(), sample_of(name, &schema["properties"][name]))).collect()
         }
         "array" => json!([]),
+        "boolean" => json!(false),
         "integer" => schema.get("minimum").cloned().unwrap_or(json!(1)),
         "number" => json!(1.5),
         "string" => json!(text_for(name)),
@@ -53,6 +75,8 @@ fn text_for(name: &str) -> &'static str {
         "phone" => "+12125550123",
         "observed_at" => "2026-01-01T00:00:00Z",
         "by" => "driver",
+        "product" => "economy",
+        "status" => "accepted",
         _ => "1",
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::harness::Answer;
+use crate::harness::{Answer, Gateway};
 
 /// Members that every problem has.
 const MEMBERS: [&str; 7] = ["code", "detail", "instance", "retryable", "status", "title", "type"];
@@ -29,12 +29,18 @@ const CASE_MEMBERS: [(&str, &[&str]); 12] = [
     ("temporary-reduced-capacity", &["violated-policies"]),
 ];
 
+/// Words of our libraries, our language and our machine.
+const OF_THE_INSIDE: [&str; 16] = [
+    "sql", "SQL", "_orm", "serde", "actix", "tokio", "panicked", "::", ".rs", "line ", "column", "struct ", "u32",
+    "i64", "f64", "expected",
+];
+
 /// One part of the file: what was asked → what was told → for which fields.
 #[derive(Default)]
 pub(crate) struct Section {
     lines: BTreeMap<String, BTreeMap<String, BTreeMap<String, BTreeSet<String>>>>,
     /// Case → group of routes → route → what it told.
-    everywhere: BTreeMap<String, BTreeMap<&'static str, BTreeMap<String, String>>>,
+    everywhere: BTreeMap<String, BTreeMap<String, BTreeMap<String, String>>>,
     broken: Vec<String>,
 }
 
@@ -46,7 +52,7 @@ impl Section {
     }
 
     /// Notes an answer of one route of a group. Where all tell the same, the group is named instead of each route.
-    pub(crate) fn note_one_of(&mut self, group: &'static str, route: &str, case: &str, told: &str) {
+    pub(crate) fn note_one_of(&mut self, group: String, route: &str, case: &str, told: &str) {
         let routes = self.everywhere.entry(case.to_owned()).or_default().entry(group).or_default();
         if let Some(before) = routes.insert(route.to_owned(), told.to_owned()).filter(|before| before != told) {
             self.broken.push(format!("{route} with {case} tells {told} and {before}"));
@@ -89,7 +95,7 @@ impl Section {
                 let all_told: BTreeSet<&String> = routes.values().collect();
                 for told in &all_told {
                     let of_told = routes.iter().filter(|(_, other)| other == told).map(|(route, _)| route.as_str());
-                    let names: Vec<&str> = if all_told.len() == 1 { vec![group] } else { of_told.collect() };
+                    let names: Vec<&str> = if all_told.len() == 1 { vec![&group] } else { of_told.collect() };
                     for name in names {
                         self.note(told, name, &case, "");
                     }
@@ -127,6 +133,22 @@ fn differences(then: &Value, now: &Value) -> String {
     gone.chain(new).collect::<Vec<_>>().join("\n")
 }
 
+/// Every kind of problem with its status, as the page `/docs/problems` lists them.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_problem_is_listed_for_people() {
+    let page = Gateway::start().await.public().get("/docs/problems").send().await;
+    assert_eq!(page.status, 200, "{page:#?}");
+    let mut section = Section::default();
+    for row in page.body.split("<tr id=").skip(1) {
+        let cells: Vec<&str> = row.split("<td>").skip(1).filter_map(|cell| cell.split("</td>").next()).collect();
+        let [code, status, title, retryable] = cells[..] else { panic!("not four cells: {row}") };
+        let code = code.trim_start_matches("<code>").trim_end_matches("</code>");
+        assert!(row.starts_with(&format!("\"{code}\"")), "`type` leads there: {row}");
+        section.note(status, code, &format!("{title}; {}", if retryable == "yes" { "try again" } else { "final" }), "");
+    }
+    section.compare("every kind");
+}
+
 /// Checks that an answer is a whole problem and nothing else, with the headers of one; gives it in short:
 /// `422 invalid-field {allowed, field}`.
 #[track_caller]
@@ -142,14 +164,30 @@ pub(crate) fn told(answer: &Answer, path: &str) -> String {
     assert_eq!(members, expected, "{answer:#?}");
     assert_eq!(problem["type"], format!("/docs/problems#{code}"), "{answer:#?}");
     assert_eq!(problem["instance"], path.split('?').next().unwrap_or(path), "{answer:#?}");
+    has_the_headers_of_an_api(answer);
+    let detail = problem["detail"].as_str().unwrap_or("");
+    for text in [detail, problem["allowed"].as_str().unwrap_or("")] {
+        let inner = OF_THE_INSIDE.iter().find(|word| text.contains(*word));
+        assert_eq!(inner, None, "a stranger need not know: {answer:#?}");
+    }
+    assert_eq!(answer.header("www-authenticate").is_some(), answer.status == 401, "{answer:#?}");
+    assert_eq!(answer.header("allow").is_some(), answer.status == 405, "{answer:#?}");
+    let short = match of_case {
+        [] => format!("{} {code}", answer.status),
+        extra => format!("{} {code} {{{}}}", answer.status, extra.join(", ")),
+    };
+    // What a field takes has a section of its own; what a path takes stands in `Allow`.
+    if matches!(code, "invalid-field" | "method-not-allowed") { short } else { format!("{short}: {detail}") }
+}
+
+/// What every answer carries, whatever was asked and whatever came of it.
+#[track_caller]
+pub(crate) fn has_the_headers_of_an_api(answer: &Answer) {
+    assert!(answer.status < 500, "{answer:#?}");
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{answer:#?}");
     assert_eq!(answer.header("cache-control"), Some("no-store"), "{answer:#?}");
     assert!(answer.header("x-request-id").is_some_and(|id| !id.is_empty()), "{answer:#?}");
-    assert_eq!(answer.header("server"), None, "{answer:#?}");
-    assert_eq!(answer.header("www-authenticate").is_some(), answer.status == 401, "{answer:#?}");
-    assert_eq!(answer.header("allow").is_some(), answer.status == 405, "{answer:#?}");
-    match of_case {
-        [] => format!("{} {code}", answer.status),
-        extra => format!("{} {code} {{{}}}", answer.status, extra.join(", ")),
+    for name in ["server", "x-powered-by", "set-cookie"] {
+        assert_eq!(answer.header(name), None, "{answer:#?}");
     }
 }

@@ -1,14 +1,27 @@
-//! Every route there is: the public ones from the description that the server gives of itself, the internal ones from
-//! the table and the DTOs in the source.
+//! Every route there is: the public ones from the description that the server gives of itself, the others (internal,
+//! sandbox, pages) from what the source registers and the types that its handlers take.
 
 use std::fs;
 
 use serde_json::{Map, Value, json};
 
+/// Where a route is found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Place {
+    /// The contract with passengers.
+    Public,
+    /// The internal listener.
+    Internal,
+    /// `/sandbox/*`, on the public listener.
+    Sandbox,
+    /// The description and its pages, on the public listener.
+    Pages,
+}
+
 /// One method of one path.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
-    pub(crate) internal: bool,
+    pub(crate) place: Place,
     pub(crate) method: String,
     pub(crate) path: String,
     /// Whether it needs a token.
@@ -26,8 +39,22 @@ impl Route {
         format!("{} {}", self.method, self.path)
     }
 
-    pub(crate) fn has_id(&self) -> bool {
-        self.path.contains("{id}")
+    /// The name of the path's parameter.
+    pub(crate) fn id(&self) -> Option<&str> {
+        self.path.split(['{', '}']).nth(1)
+    }
+
+    /// Whether the internal listener has it.
+    pub(crate) fn is_internal(&self) -> bool {
+        self.place == Place::Internal
+    }
+
+    /// `every path`, `every path, internal`: the routes that are asked the same.
+    pub(crate) fn group(&self, what: &str) -> String {
+        match self.place {
+            Place::Public => what.to_owned(),
+            other => format!("{what}, {other:?}").to_lowercase(),
+        }
     }
 
     /// Parameters at this place: `path`, `query`, `header`.
@@ -36,15 +63,29 @@ impl Route {
     }
 }
 
+/// Every route of both listeners.
+pub(crate) fn all(document: &Value) -> Vec<Route> {
+    let lists = [
+        described(document),
+        internal(),
+        registered(Place::Sandbox, "public/sandbox.rs"),
+        registered(Place::Pages, "openapi.rs"),
+    ];
+    for (list, least) in lists.iter().zip([15, 15, 5, 3]) {
+        assert!(list.len() >= least, "only these were found: {list:#?}");
+    }
+    lists.concat()
+}
+
 /// The routes of an OpenAPI document.
-pub(crate) fn public(document: &Value) -> Vec<Route> {
+fn described(document: &Value) -> Vec<Route> {
     let mut routes = Vec::new();
     for (path, methods) in object(&document["paths"]) {
         for (method, operation) in object(methods) {
             let content = operation["requestBody"]["content"].as_object();
             let schema = content.and_then(|content| content.values().next()).map(|media| &media["schema"]);
             routes.push(Route {
-                internal: false,
+                place: Place::Public,
                 method: method.to_uppercase(),
                 path: path.clone(),
                 secured: operation["security"].as_array().is_some_and(|schemes| !schemes.is_empty()),
@@ -54,7 +95,6 @@ pub(crate) fn public(document: &Value) -> Vec<Route> {
             });
         }
     }
-    assert!(routes.len() > 15, "the description lists {} routes", routes.len());
     routes
 }
 
@@ -73,54 +113,88 @@ fn inlined(schema: &Value, document: &Value) -> Value {
     }
 }
 
-/// The routes of the internal listener: the lines of its macro, and what each handler takes.
-pub(crate) fn internal() -> Vec<Route> {
+/// The lines of the internal listener's macro: `POST "/internal/v1/rides/{id}/accept" drivers::accept;`
+fn internal() -> Vec<Route> {
     let table = source("internal/mod.rs");
     let lines = table.split("\ninternal_routes! {").nth(1).and_then(|rest| rest.split("\n}").next());
-    let routes: Vec<Route> = lines.expect("the table of internal routes").lines().filter_map(internal_route).collect();
-    assert!(routes.len() > 15, "the source lists {} routes", routes.len());
-    routes
+    let route = |line: &str| {
+        let (method, rest) = line.trim().split_once('"').map(|(method, rest)| (method.trim(), rest))?;
+        let (path, handler) = rest.split_once('"')?;
+        let (module, handler) = handler.trim().trim_end_matches(';').split_once("::")?;
+        let (module, types) = (source(&format!("internal/{module}.rs")), source("dto/internal.rs"));
+        Some(from_source(Place::Internal, method, path, function(&module, handler), &types))
+    };
+    lines.expect("the table of internal routes").lines().filter_map(route).collect()
 }
 
-/// `POST "/internal/v1/rides/{id}/accept" drivers::accept;`
-fn internal_route(line: &str) -> Option<Route> {
-    let (method, rest) = line.trim().split_once('"').map(|(method, rest)| (method.trim(), rest))?;
-    let (path, handler) = rest.split_once('"')?;
-    let (module, handler) = handler.trim().trim_end_matches(';').split_once("::")?;
-    let body = body_of(&source(&format!("internal/{module}.rs")), handler);
-    Some(Route {
-        internal: true,
+/// What a file registers by itself: `web::resource("/sandbox/fleet").route(put().to(set_fleet))`
+fn registered(place: Place, file: &str) -> Vec<Route> {
+    let text = source(file);
+    let route = |rest: &str| {
+        let (path, rest) = rest.split_once('"')?;
+        let (method, rest) = rest.split_once(".route(")?.1.split_once(".to(")?;
+        // `web::get()` or `web::method(Method::PUT)`.
+        let method = method.trim_end_matches(['(', ')']).rsplit("::").next()?.to_uppercase();
+        let handler = rest.split(')').next()?;
+        Some(from_source(place, &method, path, function(&text, handler), &text))
+    };
+    text.split("web::resource(\"").skip(1).filter_map(route).collect()
+}
+
+/// A handler's head and body; empty for a closure.
+fn function<'a>(module: &'a str, name: &str) -> &'a str {
+    let rest = module.split(&format!("async fn {name}(")).nth(1);
+    rest.and_then(|rest| rest.split("\n}").next()).unwrap_or("")
+}
+
+fn from_source(place: Place, method: &str, path: &str, handler: &str, types: &str) -> Route {
+    let body = handler.split("JsonBody<").nth(1).and_then(|rest| rest.split('>').next());
+    Route {
+        place,
         method: method.to_owned(),
         path: path.to_owned(),
-        secured: !path.starts_with("/health/"),
-        parameters: Vec::new(),
+        secured: place == Place::Internal && !path.starts_with("/health/"),
+        parameters: parameters_of(handler),
         media: body.iter().map(|_| "application/json".to_owned()).collect(),
-        body: body.map(|name| schema_of(&source("dto/internal.rs"), &name)),
-    })
+        body: body.map(|name| schema_of(types, name)),
+    }
 }
 
-/// The type that a handler reads its body into.
-fn body_of(module: &str, handler: &str) -> Option<String> {
-    let signature = module.split(&format!("async fn {handler}(")).nth(1)?.split('{').next()?;
-    Some(signature.split("JsonBody<").nth(1)?.split('>').next()?.to_owned())
+/// What a handler reads from the query.
+fn parameters_of(handler: &str) -> Vec<Value> {
+    let known = [
+        (
+            ".limit()?",
+            json!({ "name": "limit", "in": "query", "schema": { "type": "integer", "minimum": 1, "maximum": 100 } }),
+        ),
+        (".cursor()?", json!({ "name": "cursor", "in": "query", "schema": { "type": "string" } })),
+    ];
+    let read: Vec<Value> = known.into_iter().filter(|(call, _)| handler.contains(call)).map(|(_, it)| it).collect();
+    assert!(!read.is_empty() || !handler.contains("Query::of"), "a parameter that this table does not know: {handler}");
+    read
 }
 
 /// What a plain struct takes, as far as its types say.
-fn schema_of(dto: &str, name: &str) -> Value {
-    let fields = dto.split(&format!("struct {name} {{")).nth(1).and_then(|rest| rest.split("\n}").next());
-    let (mut properties, mut required) = (Map::new(), Vec::new());
+fn schema_of(types: &str, name: &str) -> Value {
+    let fields = types.split(&format!("struct {name} {{")).nth(1).and_then(|rest| rest.split("\n}").next());
+    let (mut properties, mut required, mut has_default) = (Map::new(), Vec::new(), false);
     for line in fields.unwrap_or_else(|| panic!("{name} is nowhere")).lines().map(str::trim) {
+        has_default |= line == "#[serde(default)]";
         let field = line.trim_start_matches("pub ").trim_end_matches(',');
         let Some((field, kind)) = field.split_once(": ").filter(|_| !line.starts_with("//")) else { continue };
         let optional = kind.strip_prefix("Option<").and_then(|kind| kind.strip_suffix('>'));
         let mut schema = match optional.unwrap_or(kind) {
             "String" => json!({ "type": ["string"] }),
+            // Its names are not in this file: any other is another pattern.
+            "RideStatus" => json!({ "type": ["string"], "enum": [] }),
+            "bool" => json!({ "type": ["boolean"] }),
             "f64" => json!({ "type": ["number"] }),
             "u32" => json!({ "type": ["integer"], "minimum": 0 }),
-            nested => schema_of(dto, nested),
+            nested => schema_of(types, nested),
         };
         match (optional, schema["type"].as_array_mut()) {
-            (None, _) => required.push(json!(field)),
+            (None, _) if !std::mem::take(&mut has_default) => required.push(json!(field)),
+            (None, _) => {}
             (Some(_), Some(types)) => types.push(json!("null")),
             (Some(_), None) => panic!("an optional object: {name}.{field}"),
         }

@@ -3,17 +3,17 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
 
 use super::{
-    nonsense,
+    nonsense, snapshot,
     table::{self, Route},
 };
-use crate::harness::{Answer, Api, Gateway, PATIENCE, Passenger, text};
+use crate::harness::{Answer, Api, Call, Gateway, PATIENCE, Passenger, text};
 
 /// No request here is about limits.
 const NO_LIMITS: [(&str, &str); 4] = [
@@ -29,6 +29,7 @@ pub(crate) struct World {
     pub(crate) owner: Passenger,
     ride_id: String,
     quote_id: String,
+    /// Every route, from the description and the source.
     pub(crate) routes: Vec<Route>,
 }
 
@@ -57,39 +58,57 @@ impl World {
     pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
         let gateway = Gateway::start_with(&[&NO_LIMITS[..], settings].concat()).await;
         let owner = gateway.passenger().await;
-        let ride_id = text(&owner.request_ride().await["id"]);
+        let ride_id = text(&owner.request_authorised_ride().await["id"]);
         let quote_id = text(&owner.quote().await["quote_id"]);
         let document = gateway.public().get("/openapi.json").send().await.expect(200);
-        let mut routes = table::public(&document);
-        routes.extend(table::internal());
-        Self { gateway, owner, ride_id, quote_id, routes }
+        Self { gateway, owner, ride_id, quote_id, routes: table::all(&document) }
     }
 
     /// Somebody who may call this route.
     pub(crate) fn insider(&self, route: &Route) -> Api {
-        if route.internal { self.gateway.internal() } else { self.owner.api.clone() }
+        if route.is_internal() { self.gateway.internal() } else { self.owner.api.clone() }
     }
 
     /// Somebody without a token.
     pub(crate) fn nobody(&self, route: &Route) -> Api {
-        if route.internal { self.gateway.internal_without_token() } else { self.gateway.public() }
+        if route.is_internal() { self.gateway.internal_without_token() } else { self.gateway.public() }
     }
 
     /// The path with the owner's id.
     pub(crate) fn path(&self, route: &Route, id: Option<&str>) -> String {
-        let own = match route.path.split("{id}").next().unwrap_or("") {
+        let Some((start, end)) = route.path.split_once('{') else { return route.path.clone() };
+        let own = match start {
             "/v1/quotes/" => &self.quote_id,
-            "/internal/v1/passengers/" => &self.owner.id,
+            "/internal/v1/passengers/" | "/sandbox/payment/" => &self.owner.id,
+            "/sandbox/sms/" => &self.owner.phone,
+            "/sandbox/partners/" => "sms",
             _ => &self.ride_id,
         };
-        route.path.replace("{id}", id.unwrap_or(own))
+        format!("{start}{}{}", id.unwrap_or(own), end.split_once('}').expect("a parameter ends").1)
     }
 
     /// Calls a route with everything it needs, but for what `sent` replaces; the path and the answer.
     pub(crate) async fn call(&self, api: &Api, route: &Route, sent: Sent<'_>) -> (String, Answer) {
+        let (path, call) = self.prepared(api, route, sent);
+        (path, call.send().await)
+    }
+
+    /// Calls a route and gives what its problem tells; fails unless it is one with this status.
+    pub(crate) async fn told(&self, api: &Api, route: &Route, sent: Sent<'_>, status: u16) -> String {
+        let (path, answer) = self.call(api, route, sent).await;
+        assert_eq!(answer.status, status, "{}: {answer:#?}", route.name());
+        snapshot::told(&answer, &path)
+    }
+
+    /// As [`World::call`], without the answer's body: an event stream has no end.
+    pub(crate) async fn call_for_head(&self, api: &Api, route: &Route) -> Answer {
+        self.prepared(api, route, Sent::default()).1.head().await
+    }
+
+    fn prepared(&self, api: &Api, route: &Route, sent: Sent<'_>) -> (String, Call) {
         let path = self.path(route, sent.id);
         let required = |place| route.parameters_in(place).filter(|parameter| parameter["required"] == true);
-        let query: Vec<String> = required("query").map(|query| format!("{}=40.75", name(query))).collect();
+        let query: Vec<String> = required("query").map(good_query).collect();
         let query = sent.query.map_or_else(|| query.join("&"), str::to_owned);
         let url = if query.is_empty() { path.clone() } else { format!("{path}?{query}") };
         let method = Method::from_bytes(sent.method.unwrap_or(&route.method).as_bytes()).expect("a method");
@@ -99,12 +118,20 @@ impl World {
             None => call = required("header").fold(call, |call, header| call.header(name(header), &fresh_key())),
         }
         if let Some(schema) = &route.body {
-            let body = sent.body.map_or_else(|| nonsense::sample(schema).to_string(), str::to_owned);
+            let body = sent.body.map_or_else(|| self.good_body(schema), str::to_owned);
             let media = sent.media.unwrap_or(&route.media[0]);
             call = if media.is_empty() { call } else { call.header("content-type", media) };
             call = call.text(body);
         }
-        (path, call.send().await)
+        (path, call)
+    }
+
+    fn good_body(&self, schema: &Value) -> String {
+        let mut body = nonsense::sample(schema);
+        if let Some(quote_id) = body.get_mut("quote_id") {
+            *quote_id = json!(self.quote_id);
+        }
+        body.to_string()
     }
 
     /// Sends a head and some bytes as they are, says it is done when `finish`, and reads what comes.
@@ -145,6 +172,12 @@ impl World {
 /// A parameter's name.
 pub(crate) fn name(parameter: &Value) -> &str {
     parameter["name"].as_str().expect("a parameter has a name")
+}
+
+/// A required parameter of the query with a value that is fine.
+pub(crate) fn good_query(parameter: &Value) -> String {
+    let degrees = if name(parameter) == "lng" { "-73.98" } else { "40.75" };
+    format!("{}={degrees}", name(parameter))
 }
 
 fn fresh_key() -> String {

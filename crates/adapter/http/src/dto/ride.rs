@@ -169,7 +169,8 @@ impl CancelBody {
         text("reason", &self.reason, 200)?;
         // An empty one is a wrong one: it is answered with a fresh one.
         let token = self.confirmation_token.as_deref().filter(|token| !token.is_empty());
-        token.map_or(Ok(()), |token| text("confirmation_token", token, 200))
+        let said = |_| Problem::invalid_field("confirmation_token", "0 to 200 characters without control characters");
+        token.map_or(Ok(()), |token| text("confirmation_token", token, 200).map_err(said))
     }
 }
 

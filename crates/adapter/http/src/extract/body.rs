@@ -89,18 +89,23 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     }
     let mut json = serde_json::Deserializer::from_slice(body);
     let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let message = error.inner().to_string();
-        // To the JSON library a number that no type of ours holds is bad syntax; JSON itself has no largest number.
-        let is_about_field = error.inner().is_data() || message.starts_with("number out of range");
+        let is_of_field = error.inner().is_data() || is_of_value(error.inner());
         // The field may be wrong in what is no JSON at all further on.
-        if is_about_field && serde_json::from_slice::<IgnoredAny>(body).is_ok() {
-            field_problem(&error.path().to_string(), &message)
+        if is_of_field && serde_json::from_slice::<IgnoredAny>(body).is_ok() {
+            field_problem(&error.path().to_string(), &error.inner().to_string())
         } else {
             not_json()
         }
     })?;
     json.end().map_err(|_| not_json())?;
     Ok(value)
+}
+
+/// Whether it is the value that is wrong, although the library says syntax: a number beyond its range, or anything but
+/// a text where one of several names is due.
+fn is_of_value(error: &serde_json::Error) -> bool {
+    let message = error.to_string();
+    ["number out of range", "expected value"].iter().any(|start| message.starts_with(start))
 }
 
 /// Which field, and what it may be, from what the JSON library says.
@@ -128,7 +133,8 @@ fn field_problem(path: &str, message: &str) -> Problem {
     let expected = message.split_once("expected ").map_or(message, |(_, expected)| expected);
     let expected = match expected {
         "f32" | "f64" => "a number".to_owned(),
-        "number out of range" => "a number that is not that large".to_owned(),
+        "number out of range" => "a number that is not as large".to_owned(),
+        "value" => "one of its names, as a text".to_owned(),
         // The names of our integer types mean nothing to a client.
         "u8" | "u16" | "u32" | "u64" => "a whole number from 0".to_owned(),
         "i8" | "i16" | "i32" | "i64" => "a whole number".to_owned(),
