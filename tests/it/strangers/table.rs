@@ -127,18 +127,20 @@ fn internal() -> Vec<Route> {
     lines.expect("the table of internal routes").lines().filter_map(route).collect()
 }
 
-/// What a file registers by itself: `web::resource("/sandbox/fleet").route(put().to(set_fleet))`
+/// What a file registers by itself: `resource("/sandbox/fleet", [(Method::PUT, web::to(set_fleet))])`
 fn registered(place: Place, file: &str) -> Vec<Route> {
     let text = source(file);
-    let route = |rest: &str| {
+    let methods = |rest: &str| -> Option<Vec<Route>> {
         let (path, rest) = rest.split_once('"')?;
-        let (method, rest) = rest.split_once(".route(")?.1.split_once(".to(")?;
-        // `web::get()` or `web::method(Method::PUT)`.
-        let method = method.trim_end_matches(['(', ')']).rsplit("::").next()?.to_uppercase();
-        let handler = rest.split(')').next()?;
-        Some(from_source(place, &method, path, function(&text, handler), &text))
+        let (methods, _) = rest.split_once(']')?;
+        let route = |method: &str| {
+            let (method, handler) = method.split_once(", web::to(")?;
+            let handler = handler.split(')').next()?;
+            Some(from_source(place, method, path, function(&text, handler), &text))
+        };
+        methods.split("Method::").skip(1).map(route).collect()
     };
-    text.split("web::resource(\"").skip(1).filter_map(route).collect()
+    text.split("resource(\"").skip(1).filter_map(methods).flatten().collect()
 }
 
 /// A handler's head and body; empty for a closure.
