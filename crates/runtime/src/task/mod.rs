@@ -13,7 +13,8 @@ use prometheus::Registry;
 use tokio::runtime::Handle;
 use tracing::Instrument;
 
-pub use panic::{catch_panic, install_panic_hook};
+pub use panic::catch_panic;
+pub(crate) use panic::install_panic_hook;
 pub use registry::{TaskInfo, TaskState};
 pub use shutdown::Shutdown;
 

@@ -112,7 +112,7 @@ async fn shutdown_waits_for_a_one_shot_task_whose_caller_went_away() {
     }));
     let drain = tokio::time::timeout(SHORT, supervisor.shutdown(BOUND)).await;
     assert!(drain.is_err(), "shutdown is still waiting");
-    assert!(supervisor.shutdown_signal().requested());
+    supervisor.shutdown_signal().wait().await;
     go.send(()).unwrap();
     assert_eq!(supervisor.shutdown(BOUND).await, DrainReport { drained: true, left: vec![] });
     assert_eq!(wrote.load(Ordering::SeqCst), 1);
