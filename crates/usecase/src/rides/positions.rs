@@ -25,10 +25,10 @@ pub struct Position {
 }
 
 impl Position {
-    /// Whether it is too old to be shown as current.
+    /// Whether it is too old to be shown as current, or nobody knows how old it is.
     #[must_use]
     pub fn is_stale(&self, now: Millis) -> bool {
-        now.since_ms(self.observed_at) > STALE_AFTER_MS
+        now.since_ms(self.observed_at) > STALE_AFTER_MS || self.observed_at.is_from_the_future(now)
     }
 }
 
@@ -37,13 +37,14 @@ impl Position {
 pub struct Positions(Arc<Mutex<HashMap<DriverId, watch::Sender<Option<Position>>>>>);
 
 impl Positions {
-    /// Takes a newer position; `false` when there are too many drivers to remember another one.
+    /// Takes a newer position, or any when the last one is from before the clock was set back; `false` when there are
+    /// too many drivers to remember another one.
     #[must_use]
-    pub fn report(&self, driver_id: &DriverId, position: Position) -> bool {
+    pub fn report(&self, driver_id: &DriverId, position: Position, now: Millis) -> bool {
         let mut drivers = self.lock();
         if let Some(known) = drivers.get(driver_id) {
             known.send_if_modified(|last| {
-                let newer = last.is_none_or(|l| l.observed_at <= position.observed_at);
+                let newer = last.is_none_or(|l| l.observed_at <= position.observed_at || l.observed_at > now);
                 if newer {
                     *last = Some(position);
                 }
@@ -112,17 +113,17 @@ mod tests {
     #[test]
     fn an_older_report_does_not_replace_a_newer_one() {
         let positions = Positions::default();
-        assert!(positions.report(&driver("d"), seen(20)));
-        assert!(positions.report(&driver("d"), seen(10)));
+        assert!(positions.report(&driver("d"), seen(20), Millis(20)));
+        assert!(positions.report(&driver("d"), seen(10), Millis(20)));
         assert_eq!(positions.last(&driver("d")), Some(seen(20)));
     }
 
     #[test]
     fn a_driver_who_is_gone_and_unwatched_is_forgotten() {
         let positions = Positions::default();
-        assert!(positions.report(&driver("old"), seen(0)));
-        assert!(positions.report(&driver("watched"), seen(0)));
-        assert!(positions.report(&driver("new"), seen(FORGET_AFTER_MS)));
+        for (name, ms) in [("old", 0), ("watched", 0), ("new", FORGET_AFTER_MS)] {
+            assert!(positions.report(&driver(name), seen(ms), Millis(FORGET_AFTER_MS)));
+        }
         let watcher = positions.subscribe(&driver("watched"));
         positions.forget_old(Millis(FORGET_AFTER_MS + 1));
         assert_eq!(positions.count(), 2);

@@ -16,7 +16,7 @@ impl ReportLocation {
     /// ones that follow it.
     pub fn run(&self, driver_id: &DriverId, at: Point, observed_at: Millis, now: Millis) {
         let observed_at = observed_at.min(now);
-        if !self.positions.report(driver_id, Position { at, observed_at }) {
+        if !self.positions.report(driver_id, Position { at, observed_at }, now) {
             tracing::warn!("a driver's position was dropped: too many drivers are remembered");
         }
     }

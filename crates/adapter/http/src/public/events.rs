@@ -52,7 +52,8 @@ pub(crate) async fn follow(
         clock: api.clock.clone(),
         feed,
         heartbeat,
-        token_end: Box::pin(tokio::time::sleep(Duration::from_millis(token_life))),
+        token_ends: caller.token_ends,
+        token_timer: Box::pin(tokio::time::sleep(Duration::from_millis(token_life))),
         shutdown: api.supervisor.shutdown_signal(),
         greeting: Some(format!("retry: {retry}\n\n")),
         told_stale: None,
@@ -74,7 +75,8 @@ struct Stream {
     clock: Clock,
     feed: Feed,
     heartbeat: Interval,
-    token_end: std::pin::Pin<Box<tokio::time::Sleep>>,
+    token_ends: Millis,
+    token_timer: std::pin::Pin<Box<tokio::time::Sleep>>,
     shutdown: Shutdown,
     greeting: Option<String>,
     told_stale: Option<Millis>,
@@ -90,7 +92,7 @@ impl Stream {
         let next = tokio::select! {
             biased;
             () = self.shutdown.wait() => return None,
-            () = &mut self.token_end => return None,
+            () = &mut self.token_timer => return None,
             _ = self.heartbeat.tick() => return self.beat().await,
             next = self.feed.next() => next,
         };
@@ -117,6 +119,10 @@ impl Stream {
             return None;
         }
         let now = self.clock.now();
+        // The timer runs while the clock is set, or while the machine sleeps.
+        if now >= self.token_ends {
+            return None;
+        }
         let stale = self.feed.stale_position(now).filter(|p| self.told_stale != Some(p.observed_at));
         let told = stale.map(|position| {
             self.told_stale = Some(position.observed_at);

@@ -24,6 +24,8 @@ pub(crate) fn configure(app: &mut web::ServiceConfig) {
         .service(web::resource("/sandbox/rides/{id}").route(put().to(force)).default_service(put_only()))
         .service(web::resource("/sandbox/partners/{name}").route(put().to(set_faults)).default_service(put_only()))
         .service(web::resource("/sandbox/payment/{id}").route(put().to(set_decline)).default_service(put_only()));
+    #[cfg(debug_assertions)]
+    app.service(web::resource("/sandbox/clock").route(put().to(set_clock)).default_service(put_only()));
 }
 
 fn control(api: &Api) -> Result<Arc<dyn SandboxControl>, Problem> {
@@ -122,6 +124,20 @@ async fn set_decline(
 ) -> Result<HttpResponse, Problem> {
     control(&api)?.set_decline(id.0, body.0.decline);
     Ok(HttpResponse::NoContent().finish())
+}
+
+#[cfg(debug_assertions)]
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClockBody {
+    offset_ms: i64,
+}
+
+/// Moves this process's clock away from the machine's, for tests; a release build has no such route.
+#[cfg(debug_assertions)]
+async fn set_clock(api: web::Data<Api>, body: JsonBody<ClockBody>) -> HttpResponse {
+    api.clock.set_offset_ms(body.0.offset_ms);
+    HttpResponse::NoContent().finish()
 }
 
 fn share(field: &str, value: f64) -> Result<(), Problem> {
