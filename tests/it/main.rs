@@ -4,6 +4,7 @@
 
 mod architecture;
 mod breakdown;
+mod clock;
 mod crash;
 mod events;
 mod expiry;

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::harness::{Gateway, run_to_exit};
+use crate::harness::{BINARY, Folder, Gateway, run_to_exit, run_to_exit_in};
 
 /// The line that explains a failed start. Nothing may look like a crash.
 #[track_caller]
@@ -51,9 +51,12 @@ async fn a_port_in_use_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn production_refuses_every_local_shortcut_by_name() {
-    let ended = run_to_exit(&["serve", "--profile", "production"], &[("sandbox.enabled", "true")]).await;
-    for key in ["http.internal_token", "sandbox.enabled", "auth."] {
-        explained(ended.clone(), &[key]);
+    for command in [["serve"].as_slice(), &["config", "check"]] {
+        let arguments = [command, &["--profile", "production"]].concat();
+        let ended = run_to_exit(&arguments, &[("sandbox.enabled", "true")]).await;
+        for key in ["http.internal_token", "sandbox.enabled", "auth.token_key", "auth.phone_key"] {
+            explained(ended.clone(), &[key]);
+        }
     }
 }
 
@@ -98,4 +101,43 @@ async fn a_gateway_serves_on_the_ports_it_was_given() {
     assert!(gateway.public().base.ends_with(&gateway.public_port().to_string()));
     gateway.public().get("/v1/ride-states").send().await.expect(200);
     assert!(gateway.log().contains(&gateway.public_port().to_string()), "the log says where it listens");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_makes_nothing_and_refuses_local_secrets_that_cannot_be_used() {
+    let folder = Folder::new();
+    let (code, output) = run_to_exit_in(&folder, &["config", "check"], &[]).await;
+    assert_eq!(code, 0, "{output}");
+    let data = folder.path().join("data");
+    assert!(!data.exists());
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("secrets.toml"), "token_key = 'c2hvcnQ='\n").unwrap();
+    explained(run_to_exit_in(&folder, &["config", "check"], &[]).await, &["data/secrets.toml"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_of_ones_own_needs_its_secrets() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path().join("config")).unwrap();
+    std::fs::write(folder.path().join("config/staging.toml"), "").unwrap();
+    for command in [["serve"].as_slice(), &["config", "check"]] {
+        let ended = run_to_exit_in(&folder, &[command, &["--profile", "staging"]].concat(), &[]).await;
+        explained(ended, &["staging", "auth.token_key", "auth.phone_key", "http.internal_token"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sections_name_as_a_variable_is_refused_beside_its_keys() {
+    let settings = [("http", "x"), ("http.public_bind", "127.0.0.1:0")];
+    explained(run_to_exit(&["config", "check"], &settings).await, &["`http`", "GATEWAY__HTTP"]);
+}
+
+/// `/dev/full` takes nothing (Linux).
+#[test]
+fn a_refusal_that_cannot_be_told_is_still_a_refusal() {
+    for errors in [">/dev/full", ">&-"] {
+        let line = format!("exec \"$0\" serve --profile moon-base 2{errors}");
+        let ended = std::process::Command::new("sh").args(["-c", &line, BINARY]).status().unwrap();
+        assert_eq!(ended.code(), Some(1), "{errors}");
+    }
 }

@@ -11,7 +11,8 @@ use std::{
 
 use super::PATIENCE;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_passenger-gateway");
+/// The built binary.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_passenger-gateway");
 /// What a process writes, in its folder.
 const LOG: &str = "gateway.log";
 
