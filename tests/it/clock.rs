@@ -13,6 +13,14 @@ async fn the_clock_of_a_release_build_cannot_be_moved() {
     set_clock(&Gateway::start().await, 1).await.problem(404, "not-found");
 }
 
+/// What moves the clock is not compiled without debug assertions, and no profile adds them.
+#[test]
+fn a_release_build_has_no_way_to_move_the_clock() {
+    assert!(!include_str!("../../Cargo.toml").contains("debug-assertions"));
+    let clock = include_str!("../../crates/runtime/src/clock.rs");
+    assert_eq!(clock.matches("#[cfg(debug_assertions)]\n    pub fn set_offset_ms").count(), 1);
+}
+
 /// Sets the gateway's clock to the machine's plus this many milliseconds.
 async fn set_clock(gateway: &Gateway, offset_ms: i64) -> crate::harness::Answer {
     gateway.public().put("/sandbox/clock", &json!({ "offset_ms": offset_ms })).send().await

@@ -1,23 +1,18 @@
 //! The composition root: the only place that knows every component.
 
-use std::{
-    error::Error,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use adapter_http::{Api, Readiness, edge};
 use adapter_sandbox::{Fleet, Sandbox};
 use entity::{Committed, Shards, store::Deps};
 use prometheus::{IntCounterVec, Opts, Registry};
 use runtime::{
-    Clock, Entropy, Secret,
+    Clock, Entropy,
     task::{Restart, Supervisor},
 };
 use traffic::Admission;
 use usecase::{
-    auth::{self, Keys, refresh::Refresh, request_code::RequestCode, sign_in::SignIn, sign_out::SignOut},
+    auth::{Keys, refresh::Refresh, request_code::RequestCode, sign_in::SignIn, sign_out::SignOut},
     port::{Dispatch, Payments, Routing, SandboxControl, Sms},
     profile::ChangeProfile,
     quotes::QuoteTrip,
@@ -39,7 +34,7 @@ use usecase::{
     },
 };
 
-use crate::{background, config::Profile, refusals, secrets::LocalSecrets, settings::Settings, signals::StopSignals};
+use crate::{background, refusals, secrets, settings::Settings, signals::StopSignals};
 
 /// Wake-ups that the relay's line holds; more are found by its sweep.
 const RELAY_LINE: usize = 10_000;
@@ -56,9 +51,7 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Box<dyn Error>> 
     let mut signals = StopSignals::listen()?;
     let entropy = Entropy::system();
     refusals::check(&settings)?;
-    if settings.profile == Profile::Local {
-        fill_local_secrets(&mut settings, &entropy)?;
-    }
+    secrets::fill(&mut settings, &entropy)?;
     let (waker, inbox) = relay::queue(RELAY_LINE);
     let node = Node::open(&settings, entropy, waker).await?;
     let ready = Readiness::default();
@@ -88,68 +81,13 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Box<dyn Error>> 
         // A load balancer looks and sends nobody new; who comes meanwhile is served.
         tokio::time::sleep(Duration::from_secs(settings.runtime.unready_s.into())).await;
         // Streams end by the shutdown signal; the listeners let the other requests finish meanwhile.
-        let (report, ()) = tokio::join!(node.supervisor.shutdown(deadline), stop.gracefully());
+        let (left, ()) = tokio::join!(node.supervisor.shutdown(deadline), stop.gracefully());
         node.shards.close().await;
-        report
+        left
     };
-    let report = signals.unless_repeated(end).await;
-    tracing::info!(drained = report.drained, left = ?report.left, "stopped");
+    let left = signals.unless_repeated(end).await;
+    tracing::info!(drained = left.is_empty(), ?left, "stopped");
     Ok(())
-}
-
-/// Looks for what [`serve`] refuses before it opens anything. Makes nothing: secrets that are not there yet are fine.
-///
-/// # Errors
-/// What the profile does not start with, or local secrets that cannot be used.
-pub(crate) fn check(settings: &Settings) -> Result<(), Box<dyn Error>> {
-    refusals::check(settings)?;
-    if settings.profile == Profile::Local && needs_local_keys(&settings.auth) {
-        LocalSecrets::load(&data_folder(settings))?;
-    }
-    Ok(())
-}
-
-/// Brings every shard's tables up to date and says which steps that took.
-///
-/// # Errors
-/// A shard that cannot be reached or a step that fails; the steps before it stay done.
-pub(crate) async fn migrate(settings: Settings) -> Result<(), Box<dyn Error>> {
-    let steps = settings.store.migrate().await?;
-    tracing::info!(applied = steps.len(), "migrated");
-    Ok(())
-}
-
-/// The OpenAPI description as JSON.
-///
-/// # Errors
-/// It cannot be written as JSON.
-pub(crate) fn openapi() -> Result<String, Box<dyn Error>> {
-    Ok(adapter_http::openapi().to_pretty_json()?)
-}
-
-/// What a developer's machine makes for itself; what is set stays.
-fn fill_local_secrets(settings: &mut Settings, entropy: &Entropy) -> Result<(), Box<dyn Error>> {
-    let fill = |key: &mut Secret, local| {
-        if key.reveal().is_empty() {
-            *key = local;
-        }
-    };
-    if needs_local_keys(&settings.auth) {
-        let local = LocalSecrets::load_or_create(&data_folder(settings), entropy)?;
-        fill(&mut settings.auth.token_key, local.token_key);
-        fill(&mut settings.auth.phone_key, local.phone_key);
-    }
-    fill(&mut settings.http.internal_token, Secret::new(refusals::LOCAL_TOKEN));
-    Ok(())
-}
-
-fn needs_local_keys(auth: &auth::Config) -> bool {
-    auth.token_key.reveal().is_empty() || auth.phone_key.reveal().is_empty()
-}
-
-/// Where local secrets lie: beside the SQLite file.
-fn data_folder(settings: &Settings) -> PathBuf {
-    settings.store.sqlite_path().and_then(Path::parent).unwrap_or(Path::new("data")).to_owned()
 }
 
 /// What most components are built from.

@@ -68,18 +68,23 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     let command = cli.command.unwrap_or(Command::Serve);
     if matches!(command, Command::Openapi) {
-        return print(&compose::openapi()?);
+        return print(&adapter_http::openapi().to_pretty_json()?);
     }
     let sources = Sources::of_process(cli.config_dir, cli.profile.clone());
     let (settings, report) = Settings::load(cli.profile, &sources)?;
     if matches!(command, Command::Config(ConfigCommand::Check)) {
-        compose::check(&settings)?;
+        refusals::check(&settings)?;
+        secrets::check(&settings)?;
         return print(&report.to_string());
     }
     runtime::telemetry::init(&settings.runtime)?;
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match command {
-        Command::Migrate => tokio.block_on(compose::migrate(settings)),
+        Command::Migrate => {
+            let steps = tokio.block_on(settings.store.migrate())?;
+            tracing::info!(applied = steps.len(), "migrated");
+            Ok(())
+        }
         Command::Serve | Command::Openapi | Command::Config(_) => tokio.block_on(compose::serve(settings)),
     }
 }

@@ -3,10 +3,7 @@
 use entity::value::{Id, IdError, Shard};
 use runtime::Millis;
 
-use crate::{config::Profile, settings::Settings};
-
-/// The service token of the `local` profile.
-pub(crate) const LOCAL_TOKEN: &str = "local-dev-token";
+use crate::{config::Profile, secrets::LOCAL_TOKEN, settings::Settings};
 
 /// Shortest service token that production takes, characters.
 const MIN_TOKEN: usize = 24;

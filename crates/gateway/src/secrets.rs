@@ -12,18 +12,59 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use runtime::{Entropy, Secret};
 use serde::Deserialize;
 
+use crate::{config::Profile, settings::Settings};
+
+/// The service token of the `local` profile.
+pub(crate) const LOCAL_TOKEN: &str = "local-dev-token";
 /// The file inside the data folder.
 const FILE: &str = "secrets.toml";
 const KEY_BYTES: usize = 32;
 
+/// Gives the local profile what it makes for itself; what is set stays.
+///
+/// # Errors
+/// [`SecretsError`].
+pub(crate) fn fill(settings: &mut Settings, entropy: &Entropy) -> Result<(), SecretsError> {
+    let fill = |secret: &mut Secret, local| {
+        if secret.reveal().is_empty() {
+            *secret = local;
+        }
+    };
+    if let Some(folder) = folder(settings) {
+        let local = LocalSecrets::load_or_create(&folder, entropy)?;
+        fill(&mut settings.auth.token_key, local.token_key);
+        fill(&mut settings.auth.phone_key, local.phone_key);
+    }
+    if settings.profile == Profile::Local {
+        fill(&mut settings.http.internal_token, Secret::new(LOCAL_TOKEN));
+    }
+    Ok(())
+}
+
+/// Whether [`fill`] would find secrets that it cannot use. Makes nothing: none yet is fine.
+///
+/// # Errors
+/// [`SecretsError`].
+pub(crate) fn check(settings: &Settings) -> Result<(), SecretsError> {
+    folder(settings).map_or(Ok(()), |folder| LocalSecrets::load(&folder).map(drop))
+}
+
+/// Where the local profile keeps the keys that are not set: beside the SQLite file. `None` when it needs none.
+fn folder(settings: &Settings) -> Option<PathBuf> {
+    let auth = &settings.auth;
+    let lacks_one = auth.token_key.reveal().is_empty() || auth.phone_key.reveal().is_empty();
+    let folder = settings.store.sqlite_path().and_then(Path::parent).unwrap_or(Path::new("data"));
+    (settings.profile == Profile::Local && lacks_one).then(|| folder.to_owned())
+}
+
 /// Keys of one's own machine, 32 bytes each in base64.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct LocalSecrets {
+struct LocalSecrets {
     /// Signs access tokens.
-    pub(crate) token_key: Secret,
+    token_key: Secret,
     /// Keys the hashes by which a phone is found.
-    pub(crate) phone_key: Secret,
+    phone_key: Secret,
 }
 
 /// Local secrets could not be had.
@@ -50,7 +91,7 @@ impl LocalSecrets {
     ///
     /// # Errors
     /// [`SecretsError`]; a malformed file is never overwritten.
-    pub(crate) fn load_or_create(folder: &Path, entropy: &Entropy) -> Result<Self, SecretsError> {
+    fn load_or_create(folder: &Path, entropy: &Entropy) -> Result<Self, SecretsError> {
         if let Some(secrets) = Self::load(folder)? {
             return Ok(secrets);
         }
@@ -63,7 +104,7 @@ impl LocalSecrets {
     ///
     /// # Errors
     /// [`SecretsError`].
-    pub(crate) fn load(folder: &Path) -> Result<Option<Self>, SecretsError> {
+    fn load(folder: &Path) -> Result<Option<Self>, SecretsError> {
         let path = folder.join(FILE);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,

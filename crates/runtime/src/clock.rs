@@ -1,7 +1,5 @@
 //! The only place that reads a wall clock. Everything below the edges takes `now` as an argument.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 /// How far apart clocks may be that count as agreeing, milliseconds: those of two nodes, or one before and after a small
@@ -43,7 +41,7 @@ impl Millis {
 /// Where the edges (handlers, relay, sweeps) get `now` from: the machine's clock, which may be set at any time.
 ///
 /// Outside of release builds it can be moved away from the machine's, for tests; clones move together.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Clock {
     #[cfg(debug_assertions)]
     offset_ms: std::sync::Arc<std::sync::atomic::AtomicI64>,
@@ -73,11 +71,5 @@ impl Clock {
     #[cfg(debug_assertions)]
     pub fn set_offset_ms(&self, offset_ms: i64) {
         self.offset_ms.store(offset_ms, std::sync::atomic::Ordering::SeqCst);
-    }
-}
-
-impl fmt::Debug for Clock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Clock({:?})", self.now())
     }
 }

@@ -69,15 +69,6 @@ pub enum TaskError {
     },
 }
 
-/// How a shutdown went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DrainReport {
-    /// Everything ended by itself before the deadline.
-    pub drained: bool,
-    /// Names of the tasks that had to be aborted, sorted, one entry a task.
-    pub left: Vec<String>,
-}
-
 impl Supervisor {
     /// A supervisor without tasks that reports to `registry`. Every task runs on the runtime that this is called on,
     /// also one that is started from a server's worker thread, whose own runtime ends before shutdown is over.
@@ -156,11 +147,12 @@ impl Supervisor {
         self.trigger.subscribe()
     }
 
-    /// Signals every task, waits until all have ended, and aborts what is left at the deadline.
-    pub async fn shutdown(&self, deadline: Duration) -> DrainReport {
+    /// Signals every task, waits until all have ended, and aborts what is left at the deadline. Gives the names of the
+    /// tasks that had to be aborted, sorted, one entry a task.
+    pub async fn shutdown(&self, deadline: Duration) -> Vec<&'static str> {
         self.trigger.fire();
         if tokio::time::timeout(deadline, self.tasks.idle()).await.is_ok() {
-            return DrainReport { drained: true, left: Vec::new() };
+            return Vec::new();
         }
         let left = self.tasks.abort_all();
         for task in &left {
@@ -172,9 +164,9 @@ impl Supervisor {
         }
         // A task that blocks its thread cannot be dropped; the process is about to end anyway.
         let _ = tokio::time::timeout(ABORT_GRACE, self.tasks.idle()).await;
-        let mut left: Vec<_> = left.into_iter().map(|task| task.name.to_owned()).collect();
+        let mut left: Vec<_> = left.into_iter().map(|task| task.name).collect();
         left.sort_unstable();
-        DrainReport { drained: left.is_empty(), left }
+        left
     }
 
     /// Every task that has not ended, oldest first.
