@@ -16,6 +16,20 @@ fn refused(answer: &Answer, policy: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_refused_at_once_is_not_sent_back_at_once() {
+    let gateway = Gateway::start_with(&[("auth.otp_per_phone", "1")]).await;
+    let (public, phone) = (gateway.public(), fresh_phone());
+    Passenger::ask_for_code(&public, &phone).await;
+    let mut waits = HashSet::new();
+    for _ in 0..20 {
+        let answer = public.post("/v1/auth/otp", &json!({ "phone": phone })).send().await;
+        refused(&answer, "otp-phone");
+        waits.insert(answer.header("retry-after").unwrap().to_owned());
+    }
+    assert!(waits.len() > 1, "one time for all: {waits:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_says_what_is_left() {
     let gateway = Gateway::start().await;
     let passenger = gateway.passenger().await;
@@ -77,8 +91,6 @@ async fn one_phone_is_sent_so_many_codes_and_no_more() {
         Passenger::ask_for_code(&public, &phone).await;
     }
     let answer = public.post("/v1/auth/otp", &json!({ "phone": phone })).send().await;
-    answer.problem(429, "quota-exceeded");
-    let wait: u64 = answer.header("retry-after").expect("Retry-After").parse().expect("seconds");
-    assert!(wait > 0);
+    refused(&answer, "otp-phone");
     Passenger::ask_for_code(&public, &fresh_phone()).await;
 }

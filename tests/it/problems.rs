@@ -41,6 +41,18 @@ async fn a_body_must_be_json() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_compressed_body_is_told_from_a_broken_one() {
+    let gateway = Gateway::start().await;
+    let api = gateway.passenger().await.api;
+    let send = async |coding: &str| {
+        let trip = json!({ "pickup": pickup(), "dropoff": dropoff() });
+        api.post("/v1/quotes", &trip).header("content-encoding", coding).send().await
+    };
+    send("gzip").await.problem(415, "unsupported-media-type");
+    send("identity").await.expect(201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_of_the_wrong_shape_is_refused() {
     let gateway = Gateway::start().await;
     let api = gateway.passenger().await.api;

@@ -78,6 +78,36 @@ async fn readiness_goes_down_while_both_listeners_still_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_it_is_not_ready_it_asks_clients_to_connect_anew() {
+    let gateway = Gateway::start_with(&[("runtime.unready_s", "60")]).await;
+    // One connection from before, and an error as well as a success.
+    let mut connection = TcpStream::connect(("127.0.0.1", gateway.public_port())).unwrap();
+    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut ask = |path: &str| {
+        connection.write_all(format!("GET {path} HTTP/1.1\r\nhost: here\r\n\r\n").as_bytes()).unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            connection.read_exact(&mut byte).unwrap();
+            head.extend(byte);
+        }
+        String::from_utf8(head).unwrap()
+    };
+    assert!(!ask("/docs").contains("connection:"), "nothing is said while it serves");
+    gateway.signal("TERM");
+    let health = gateway.internal_without_token();
+    let draining = async || (health.get("/health/ready").send().await.status == 503).then_some(());
+    eventually("readiness goes down", draining).await;
+    let last = ask("/docs");
+    assert!(last.contains("\r\nconnection: close\r\n"), "{last}");
+    for (api, path) in [(gateway.public(), "/v1/me"), (health, "/health/ready")] {
+        let answer = api.get(path).send().await;
+        assert!([401, 503].contains(&answer.status), "{answer:#?}");
+        assert_eq!(answer.header("connection"), Some("close"), "{answer:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_under_way_is_answered_and_no_new_connection_is_taken() {
     let mut gateway = Gateway::start().await;
     let passenger = gateway.passenger().await;

@@ -249,6 +249,17 @@ async fn a_tampered_token_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_tokens_in_one_call_are_none() {
+    let gateway = Gateway::start().await;
+    let (one, other) = (gateway.passenger().await, gateway.passenger().await);
+    let both = one.api.get("/v1/me").header("authorization", &format!("Bearer {}", other.api.token.unwrap()));
+    both.send().await.problem(401, "token-invalid");
+    let internal = gateway.internal();
+    let both = internal.get("/metrics").header("authorization", "Bearer somebody-elses");
+    both.send().await.problem(401, "token-missing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_patch_changes_what_it_names_and_null_removes() {
     let gateway = Gateway::start().await;
     let me = gateway.passenger().await.api;

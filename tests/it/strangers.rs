@@ -313,6 +313,13 @@ fn is_in(blamed: &Value, field: &str) -> bool {
 fn wrong_queries(route: &Route) -> Vec<(String, String, String)> {
     let all: Vec<&Value> = route.parameters_in("query").collect();
     let mut wrong = Vec::new();
+    if !all.is_empty() {
+        let required: Vec<_> = all.iter().filter(|parameter| parameter["required"] == true).collect();
+        let fine: String = required.iter().map(|parameter| format!("{}=40.75&", name(parameter))).collect();
+        wrong.push(("surprise".to_owned(), "unknown".to_owned(), format!("{fine}surprise=1")));
+        let twice = format!("{fine}{0}=40.75&{0}=40.75", name(all[0]));
+        wrong.push((name(all[0]).to_owned(), "twice".to_owned(), twice));
+    }
     for parameter in &all {
         let others: Vec<String> = all
             .iter()
@@ -338,6 +345,7 @@ fn wrong_queries(route: &Route) -> Vec<(String, String, String)> {
         }
         if schema["type"] == "integer" {
             add("a fraction", Some("1.5"));
+            add("10^20", Some("100000000000000000000"));
         }
         for (bound, step) in [("minimum", -1), ("maximum", 1)] {
             if let Some(bound) = schema[bound].as_i64() {

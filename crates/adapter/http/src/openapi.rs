@@ -1,6 +1,9 @@
 //! OpenAPI 3.1 from the code, and the pages that work offline.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use std::future::ready;
+
+use actix_web::{HttpResponse, http::Method, web};
+use bytes::Bytes;
 use serde::Serialize;
 use utoipa::{
     IntoResponses, Modify, OpenApi, ToSchema,
@@ -15,7 +18,7 @@ use utoipa_swagger_ui::{Config as PageConfig, SwaggerUi};
 
 use crate::{
     problem::Code,
-    routes::{Paths, other_method},
+    routes::{Paths, resource},
 };
 
 /// The description of the public API.
@@ -85,27 +88,20 @@ impl IntoResponses for Problems {
 
 /// `/openapi.json`, `/docs/` and `/docs/problems`.
 pub(crate) fn configure(app: &mut web::ServiceConfig) {
-    let json = openapi().to_json().unwrap_or_default();
-    let page = SwaggerUi::new("/docs/{_:.*}").config(PageConfig::from("/openapi.json"));
-    let get_only = || web::to(|| async { other_method(&["GET"]) });
-    app.service(web::resource("/docs").route(web::get().to(to_docs)).default_service(get_only()))
-        .service(web::resource("/docs/problems").route(web::get().to(problems)).default_service(get_only()))
-        .service(page)
-        .service(
-            web::resource("/openapi.json")
-                .route(web::get().to(move || {
-                    let json = json.clone();
-                    async move { HttpResponse::Ok().content_type("application/json").body(json) }
-                }))
-                .default_service(get_only()),
-        );
+    let json = Bytes::from(openapi().to_json().unwrap_or_default());
+    let description = move || ready(HttpResponse::Ok().content_type("application/json").body(json.clone()));
+    // The one under /docs/ takes every path: the other page of that name goes first.
+    app.service(resource("/docs", [(Method::GET, web::to(to_docs))]))
+        .service(resource("/docs/problems", [(Method::GET, web::to(problems))]))
+        .service(SwaggerUi::new("/docs/{_:.*}").config(PageConfig::from("/openapi.json")))
+        .service(resource("/openapi.json", [(Method::GET, web::to(description))]));
 }
 
-async fn to_docs(_: HttpRequest) -> HttpResponse {
+async fn to_docs() -> HttpResponse {
     HttpResponse::PermanentRedirect().insert_header(("Location", "/docs/")).finish()
 }
 
-async fn problems(_: HttpRequest) -> HttpResponse {
+async fn problems() -> HttpResponse {
     let rows = Code::ALL.iter().map(|code| {
         format!(
             "<tr id=\"{0}\"><td><code>{0}</code></td><td>{1}</td><td>{2}</td><td>{3}</td></tr>",
@@ -124,4 +120,19 @@ async fn problems(_: HttpRequest) -> HttpResponse {
         rows.collect::<String>()
     );
     HttpResponse::Ok().content_type("text/html; charset=utf-8").body(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_passengers_ride_is_described_with_every_field_and_status() {
+        let description = serde_json::to_value(openapi()).unwrap();
+        let ride = &description["components"]["schemas"]["Ride"];
+        let (required, known) = (ride["required"].as_array().unwrap(), ride["properties"].as_object().unwrap());
+        assert_eq!(required.len(), known.len(), "{required:?}");
+        let statuses = &description["components"]["schemas"]["RideStatus"]["enum"];
+        assert_eq!(statuses, &serde_json::json!(entity::RideStatus::ALL));
+    }
 }

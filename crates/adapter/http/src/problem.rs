@@ -8,6 +8,7 @@ use std::fmt;
 
 use actix_web::{HttpResponse, ResponseError, http::StatusCode};
 pub use code::Code;
+use runtime::Entropy;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -38,6 +39,14 @@ impl Problem {
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after_s = Some(seconds.max(1));
+        self
+    }
+
+    /// Puts the next try off by up to a quarter more, at least up to a second: clients that obey must not all come
+    /// back at once.
+    #[must_use]
+    pub(crate) fn spread(mut self, entropy: &Entropy) -> Self {
+        self.retry_after_s = self.retry_after_s.map(|s| s.saturating_add(entropy.below(s / 4 + 2)));
         self
     }
 
@@ -111,8 +120,8 @@ impl ResponseError for Problem {
         self.code.status()
     }
 
-    /// Without its instance: [`crate::edge`] finds the problem in the response and writes it out in full.
+    /// Only the status: [`crate::edge`] finds the problem in the response and writes it out in full.
     fn error_response(&self) -> HttpResponse {
-        self.response("", "")
+        HttpResponse::new(self.code.status())
     }
 }

@@ -1,6 +1,15 @@
 //! The whole public URL table: one line a route, with its class and priority (0 is served longest).
 
-use actix_web::{HttpResponse, http::Method, web};
+use std::future::ready;
+
+use actix_web::{
+    HttpResponse, Resource,
+    http::{
+        Method,
+        header::{ALLOW, HeaderValue},
+    },
+    web,
+};
 use serde::Serialize;
 use utoipa::OpenApi;
 
@@ -51,11 +60,7 @@ macro_rules! routes {
 
         /// Registers every public route.
         pub(crate) fn configure(app: &mut web::ServiceConfig) {
-            $(app.service(
-                web::resource($path)
-                    $(.route(web::method(Method::$method).to($module::$handler)))+
-                    .default_service(web::to(|| async { other_method(&[$(stringify!($method)),+]) })),
-            );)*
+            $(app.service(resource($path, [$((Method::$method, web::to($module::$handler))),+]));)*
         }
 
         #[derive(OpenApi)]
@@ -83,13 +88,19 @@ routes! {
     "/v1/rides/{id}/rating"   { POST receipts::rate History 3 }
 }
 
-/// The answer to a method that a known path does not have.
-pub(crate) fn other_method(allowed: &[&str]) -> HttpResponse {
-    let allow = allowed.join(", ");
-    let problem = Problem::new(Code::MethodNotAllowed, format!("Allowed here: {allow}."));
+/// A path and its methods; any other method is told which there are.
+pub(crate) fn resource<const N: usize>(path: &str, methods: [(Method, actix_web::Route); N]) -> Resource {
+    let names: Vec<&str> = methods.iter().map(|(method, _)| method.as_str()).collect();
+    let allowed = names.join(", ");
+    let resource = web::resource(path).default_service(web::to(move || ready(other_method(&allowed))));
+    methods.into_iter().fold(resource, |resource, (method, route)| resource.route(route.method(method)))
+}
+
+fn other_method(allowed: &str) -> HttpResponse {
+    let problem = Problem::new(Code::MethodNotAllowed, format!("Allowed here: {allowed}."));
     let mut response = HttpResponse::from_error(problem);
-    if let Ok(value) = actix_web::http::header::HeaderValue::from_str(&allow) {
-        response.headers_mut().insert(actix_web::http::header::ALLOW, value);
+    if let Ok(value) = HeaderValue::from_str(allowed) {
+        response.headers_mut().insert(ALLOW, value);
     }
     response
 }

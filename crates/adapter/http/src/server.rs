@@ -66,6 +66,7 @@ pub fn bind(config: Config, api: Arc<Api>, drain_s: u32) -> io::Result<Servers> 
         entropy: api.entropy.clone(),
         metrics: api.metrics.clone(),
         access_log: config.access_log,
+        ready: api.ready.clone(),
     });
     let config = web::Data::new(config);
     let api = web::Data::from(api);

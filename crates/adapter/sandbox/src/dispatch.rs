@@ -7,7 +7,7 @@ use std::sync::{
 
 use async_trait::async_trait;
 use entity::{Ride, value::Id};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use usecase::port::{Dispatch, DispatchRequest, PartnerError};
 
 /// Wake-ups that may wait for the fleet.
@@ -25,9 +25,10 @@ impl DriverBoard {
         Self { signals, overflowed: Arc::default() }
     }
 
-    /// Asks the fleet to look at a ride. When the queue is full the ride is found by the fleet's next sweep.
+    /// Asks the fleet to look at a ride. When the queue is full the ride is found by the fleet's next sweep; when it
+    /// is closed the fleet has ended, and the next one takes up every open ride.
     pub(crate) fn look_at(&self, ride_id: Id<Ride>) {
-        if self.signals.try_send(ride_id).is_err() {
+        if let Err(TrySendError::Full(_)) = self.signals.try_send(ride_id) {
             let total = self.overflowed.fetch_add(1, Ordering::Relaxed) + 1;
             // Once for 1, 2, 4, 8… so that a flood does not flood the log as well.
             if total.is_power_of_two() {
@@ -65,5 +66,8 @@ mod tests {
         board.look_at(id(2));
         assert_eq!(board.overflowed.load(Ordering::Relaxed), 1);
         assert_eq!(signals.try_recv(), Ok(id(1)));
+        drop(signals);
+        board.look_at(id(3));
+        assert_eq!(board.overflowed.load(Ordering::Relaxed), 1, "a fleet that has ended has no full queue");
     }
 }

@@ -70,18 +70,35 @@ impl AcceptBody {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StepBody {
+    driver_id: String,
+}
+
+impl StepBody {
     /// Who.
-    pub driver_id: String,
+    ///
+    /// # Errors
+    /// It has not the form of a driver's id.
+    pub fn check(&self) -> Result<DriverId, Problem> {
+        driver_id("driver_id", &self.driver_id)
+    }
 }
 
 /// The passenger is on board.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StartBody {
-    /// Who.
-    pub driver_id: String,
-    /// What the passenger said.
-    pub pickup_code: Option<String>,
+    driver_id: String,
+    pickup_code: Option<String>,
+}
+
+impl StartBody {
+    /// Who, and what the passenger said.
+    ///
+    /// # Errors
+    /// It has not the form of a driver's id.
+    pub fn check(self) -> Result<(DriverId, Option<String>), Problem> {
+        Ok((driver_id("driver_id", &self.driver_id)?, self.pickup_code))
+    }
 }
 
 /// The driver or the system calls a ride off.
@@ -145,10 +162,6 @@ impl From<&OutboxEntry> for DeadLetterView {
     }
 }
 
-/// A driver's id as a partner writes it.
-///
-/// # Errors
-/// Names `field` when it has not the form of one.
-pub fn driver_id(field: &str, text: &str) -> Result<DriverId, Problem> {
+fn driver_id(field: &str, text: &str) -> Result<DriverId, Problem> {
     DriverId::parse(text).map_err(|_| Problem::invalid_field(field, DriverId::ALLOWED))
 }

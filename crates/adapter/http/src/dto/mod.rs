@@ -6,4 +6,4 @@ pub mod quote;
 pub mod ride;
 mod shared;
 
-pub use shared::{DriverView, MoneyView, PointBody, VehicleView, date, rfc3339};
+pub use shared::{DriverView, MoneyView, PointBody, date, rfc3339};

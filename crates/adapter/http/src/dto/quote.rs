@@ -154,7 +154,7 @@ impl ReceiptView {
     }
 }
 
-/// Where a payment stands (for the description only).
+/// Where a payment stands.
 #[derive(Serialize, ToSchema)]
 #[schema(as = PaymentStatus)]
 #[serde(rename_all = "snake_case")]

@@ -47,9 +47,10 @@ pub struct RideView {
     /// Who drives.
     #[schema(required = true)]
     pub driver: Option<DriverView>,
-    /// Four digits to tell the driver; absent in answers to the driver's side.
+    /// Four digits to tell the driver.
+    // Only the driver's side, which this description does not tell of, is not given it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, nullable = false)]
+    #[schema(required = true, nullable = false)]
     pub pickup_code: Option<String>,
     /// Seconds from acceptance to the pickup.
     #[schema(required = true)]
@@ -183,8 +184,8 @@ pub struct RatingBody {
     #[serde(default)]
     #[schema(value_type = Vec<RatingTag>, max_items = 10)]
     pub tags: Vec<String>,
-    /// Up to 1,000 characters.
-    #[schema(min_length = 1, max_length = 1000, pattern = r"^[^\x00]*$")]
+    /// Up to 1,000 characters; of the control characters only line feed and tab.
+    #[schema(min_length = 1, max_length = 1000, pattern = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$")]
     pub comment: Option<String>,
 }
 
@@ -203,16 +204,17 @@ impl RatingBody {
             text(&format!("tags[{i}]"), tag, 40)?;
         }
         if let Some(comment) = &self.comment {
-            let fits = (1..=1000).contains(&comment.chars().count()) && !comment.contains('\0');
-            if !fits {
-                return Err(Problem::invalid_field("comment", "1 to 1000 characters"));
+            let fits = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+            if !(1..=1000).contains(&comment.chars().count()) || !comment.chars().all(fits) {
+                let allowed = "1 to 1000 characters; of the control characters only line feed and tab";
+                return Err(Problem::invalid_field("comment", allowed));
             }
         }
         Ok(entity::Rating { stars, tags: self.tags, comment: self.comment, rated_at })
     }
 }
 
-/// A short label (for the description only).
+/// A short label.
 #[derive(ToSchema)]
 #[schema(min_length = 1, max_length = 40, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
 #[allow(dead_code, reason = "describes the members of a list that is read as plain text")]
@@ -270,7 +272,7 @@ impl RideStatesView {
     }
 }
 
-/// Where a ride stands (for the description only).
+/// Where a ride stands.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RideStatus)]
 #[serde(rename_all = "snake_case")]
@@ -292,7 +294,7 @@ pub enum RideStatusName {
     Expired,
 }
 
-/// Who moves a ride (for the description only).
+/// Who moves a ride.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Actor)]
 #[serde(rename_all = "snake_case")]
@@ -304,4 +306,22 @@ pub enum ActorName {
     Driver,
     /// The platform.
     System,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::Code;
+
+    #[test]
+    fn a_comment_has_lines_and_tabs_but_no_other_control_characters() {
+        let check = |comment: &str| {
+            let body = RatingBody { stars: 5, tags: vec![], comment: Some(comment.to_owned()) };
+            body.check(Millis(0)).map_err(|problem| problem.code)
+        };
+        assert!(check("Thank you!\n\tCome again \u{1f695}").is_ok());
+        for control in ["a\0b", "a\rb", "a\u{1b}[2Jb", "a\u{7f}b", "a\u{85}b"] {
+            assert_eq!(check(control).err(), Some(Code::InvalidField), "{control:?}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{FORWARDED, HeaderMap, X_FORWARDED_FOR};
 
 use crate::config::ProxyNet;
 
@@ -28,18 +28,19 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[ProxyNet]) -
 
 /// The addresses that proxies noted, in the order of the headers; `X-Forwarded-For` if there is one.
 fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
-    let values = |name: &str| -> Vec<String> {
-        headers.get_all(name).filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).map(str::to_owned).collect()
+    // What a client wrote may stand on the same line as what a proxy added: each hop is read for itself.
+    let elements = |name| {
+        let lines = headers.get_all(name).flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+        lines.map(|element| std::str::from_utf8(element).unwrap_or(""))
     };
-    let forwarded_for = values("X-Forwarded-For");
-    if !forwarded_for.is_empty() {
-        return forwarded_for.iter().map(|hop| parse(hop)).collect();
+    if headers.contains_key(X_FORWARDED_FOR) {
+        return elements(X_FORWARDED_FOR).map(parse).collect();
     }
-    let node = |element: &String| {
-        let pairs = element.split(';').filter_map(|pair| pair.split_once('='));
-        pairs.into_iter().find(|(name, _)| name.trim().eq_ignore_ascii_case("for")).map(|(_, node)| node.to_owned())
+    let node = |element: &str| {
+        let mut pairs = element.split(';').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for")).and_then(|(_, node)| parse(node))
     };
-    values("Forwarded").iter().map(|element| node(element).and_then(|node| parse(&node))).collect()
+    elements(FORWARDED).map(node).collect()
 }
 
 /// An address with or without port, brackets and quotes.
@@ -56,7 +57,7 @@ fn plain(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::test::TestRequest;
+    use actix_web::{http::header::HeaderValue, test::TestRequest};
 
     use super::*;
 
@@ -82,6 +83,19 @@ mod tests {
             let request = TestRequest::default().insert_header((header, value)).to_http_request();
             let seen = client_address(peer.parse().unwrap(), request.headers(), &trusted);
             assert_eq!(seen, client.parse::<IpAddr>().unwrap(), "{peer} {header}: {value}");
+        }
+    }
+
+    #[test]
+    fn what_a_client_wrote_hides_nothing_that_a_proxy_noted() {
+        let trusted: Vec<ProxyNet> = vec!["10.0.0.0/8".parse().unwrap()];
+        let proxy = "10.0.0.1".parse().unwrap();
+        for (forwarded_for, client) in [(&b"\xff, 198.51.100.1"[..], "198.51.100.1"), (b"\xff", "10.0.0.1")] {
+            let forwarded_for = ("X-Forwarded-For", HeaderValue::from_bytes(forwarded_for).unwrap());
+            let request = TestRequest::default().insert_header(forwarded_for);
+            let request = request.insert_header(("Forwarded", "for=192.0.2.66")).to_http_request();
+            let seen = client_address(proxy, request.headers(), &trusted);
+            assert_eq!(seen, client.parse::<IpAddr>().unwrap());
         }
     }
 }

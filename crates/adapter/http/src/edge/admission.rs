@@ -1,7 +1,10 @@
 //! The place of admission control: the address first, then the token, then the passenger. A refusal touches no
 //! database and reads no body.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    fmt::Write,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use actix_web::{
     Error, HttpMessage,
@@ -11,14 +14,13 @@ use actix_web::{
     middleware::Next,
     web,
 };
-use runtime::Entropy;
 use traffic::{Decision, Quota};
 use usecase::auth::access;
 
 use super::address::client_address;
 use crate::{
     Api, Config,
-    extract::Auth,
+    extract::{Auth, Unclear, single},
     problem::{Code, Problem},
 };
 
@@ -40,13 +42,13 @@ pub async fn admit(request: ServiceRequest, next: Next<BoxBody>) -> Result<Servi
     let address = client_address(peer, request.headers(), &config.trusted_proxies);
     let mut spoken = vec![];
     if let Err(refused) = judge(api.admission.check_address(address), &mut spoken) {
-        return Ok(refuse(request, refused, &api.entropy, &spoken));
+        return Ok(refuse(request, refused, &spoken));
     }
     let auth = authenticate(request.headers(), &api);
     if let Auth::Verified(access) = &auth {
         let decision = api.admission.check_passenger(access.passenger_id.value());
         if let Err(refused) = judge(decision, &mut spoken) {
-            return Ok(refuse(request, refused, &api.entropy, &spoken));
+            return Ok(refuse(request, refused, &spoken));
         }
     }
     request.extensions_mut().insert(auth);
@@ -72,12 +74,10 @@ fn judge(decision: Decision, spoken: &mut Vec<Quota>) -> Result<(), Refused> {
     }
 }
 
-fn refuse(request: ServiceRequest, refused: Refused, entropy: &Entropy, spoken: &[Quota]) -> ServiceResponse<BoxBody> {
-    // Up to a quarter more, at least a second: clients that obey must not all come back at once.
-    let jitter = entropy.below(refused.retry_after_s / 4 + 2);
+fn refuse(request: ServiceRequest, refused: Refused, spoken: &[Quota]) -> ServiceResponse<BoxBody> {
     let problem = Problem::new(Code::QuotaExceeded, format!("The budget `{}` is spent for now.", refused.policy))
         .with("violated-policies", [refused.policy])
-        .retry_after(refused.retry_after_s.saturating_add(jitter));
+        .retry_after(refused.retry_after_s);
     let mut response = request.error_response(problem);
     describe(response.headers_mut(), spoken);
     response
@@ -85,18 +85,26 @@ fn refuse(request: ServiceRequest, refused: Refused, entropy: &Entropy, spoken: 
 
 /// `RateLimit-Policy` and `RateLimit` (IETF draft httpapi-ratelimit-headers), one item a policy that spoke.
 fn describe(headers: &mut HeaderMap, spoken: &[Quota]) {
-    let policies = spoken.iter().map(|q| format!("\"{}\";q={};w={}", q.policy, q.quota, q.window_s));
-    let limits = spoken.iter().map(|q| format!("\"{}\";r={};t={}", q.policy, q.remaining, q.reset_s));
-    for (name, items) in [(POLICY, policies.collect::<Vec<_>>()), (LIMIT, limits.collect())] {
-        if let Ok(value) = HeaderValue::from_str(&items.join(", ")) {
+    let (mut policies, mut limits) = (String::with_capacity(64), String::with_capacity(64));
+    for Quota { policy, quota, window_s, remaining, reset_s } in spoken {
+        let comma = if policies.is_empty() { "" } else { ", " };
+        // Writing to a string does not fail.
+        let _ = write!(policies, "{comma}\"{policy}\";q={quota};w={window_s}");
+        let _ = write!(limits, "{comma}\"{policy}\";r={remaining};t={reset_s}");
+    }
+    for (name, items) in [(POLICY, policies), (LIMIT, limits)] {
+        if let Ok(value) = HeaderValue::try_from(items) {
             headers.insert(name, value);
         }
     }
 }
 
 fn authenticate(headers: &HeaderMap, api: &Api) -> Auth {
-    let Some(header) = headers.get(AUTHORIZATION) else { return Auth::Missing };
-    let token = header.to_str().ok().and_then(bearer);
+    let token = match single(headers, AUTHORIZATION) {
+        Ok(None) => return Auth::Missing,
+        Ok(Some(header)) => bearer(header),
+        Err(Unclear) => None,
+    };
     match token.map(|token| access::verify(&api.keys, token, api.clock.now())) {
         Some(Ok(access)) => Auth::Verified(access),
         Some(Err(denied)) => Auth::Denied(denied),

@@ -5,11 +5,11 @@ pub mod admission;
 mod metrics;
 
 use actix_web::{
-    Error, HttpMessage, HttpResponse, ResponseError,
+    Error, HttpResponse, ResponseError,
     body::BoxBody,
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        StatusCode,
+        ConnectionType, StatusCode,
         header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS},
     },
     middleware::Next,
@@ -19,7 +19,10 @@ pub use metrics::Metrics;
 use runtime::{Entropy, Stopwatch, task::catch_panic};
 use tracing::Instrument;
 
-use crate::problem::{Code, Problem};
+use crate::{
+    Readiness,
+    problem::{Code, Problem},
+};
 
 /// What the edge of a listener needs.
 pub struct Edge {
@@ -29,13 +32,13 @@ pub struct Edge {
     pub metrics: Metrics,
     /// Whether to log one line a request.
     pub access_log: bool,
+    /// Whether clients should stay.
+    pub ready: Readiness,
 }
 
-/// The id that ties an answer, its log lines and the caller's own log together.
-#[derive(Clone)]
-pub struct RequestId(pub String);
-
+/// Ties an answer, its log lines and the caller's own log together.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The outermost step of both listeners.
 ///
@@ -47,30 +50,24 @@ pub async fn around(request: ServiceRequest, next: Next<BoxBody>) -> Result<Serv
         return Err(Problem::internal(&"the application has no edge").into());
     };
     let id = request_id(request.headers(), &edge.entropy);
-    let method = request.method().clone();
-    let path = request.path().to_owned();
-    request.extensions_mut().insert(RequestId(id.clone()));
+    let (method, uri) = (request.method().clone(), request.uri().clone());
     let span = tracing::info_span!("request", id, trace = trace_id(request.headers()));
     let outcome = catch_panic(next.call(request).instrument(span.clone())).await;
     let _in_span = span.enter();
     let (route, answer) = match outcome {
         Ok(Ok(response)) => {
             let route = response.request().match_pattern().unwrap_or_else(|| "unmatched".to_owned());
-            (route, Ok(written_out(response, &path, &id)))
+            (route, Ok(written_out(response, uri.path(), &id, &edge.entropy)))
         }
         Ok(Err(error)) => {
             let problem = error.as_error::<Problem>().cloned().unwrap_or_else(|| Problem::internal(&error));
-            ("unmatched".to_owned(), Err(Answered { problem, path, id: id.clone() }))
+            ("unmatched".to_owned(), Err(problem))
         }
-        // There is no request left to answer: the framework answers with this error, which is a full problem.
-        Err(panic) => {
-            let problem = Problem::internal(&format!("a handler panicked: {panic}"));
-            ("panicked".to_owned(), Err(Answered { problem, path, id: id.clone() }))
-        }
+        Err(panic) => ("panicked".to_owned(), Err(Problem::internal(&format!("a handler panicked: {panic}")))),
     };
     let status = match &answer {
         Ok(response) => response.status(),
-        Err(answered) => answered.status_code(),
+        Err(problem) => problem.status_code(),
     };
     let elapsed = stopwatch.elapsed();
     edge.metrics.observe(&route, &method, status, elapsed);
@@ -82,9 +79,14 @@ pub async fn around(request: ServiceRequest, next: Next<BoxBody>) -> Result<Serv
     match answer {
         Ok(mut response) => {
             finish(response.headers_mut(), &id);
+            if !edge.ready.get() {
+                // The listeners are about to close: whoever keeps this connection would find it cut.
+                response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+            }
             Ok(response)
         }
-        Err(answered) => Err(answered.into()),
+        // There is no request left to answer: the framework answers with this error, which is a full problem.
+        Err(problem) => Err(Answered { problem, path: uri.path().to_owned(), id }.into()),
     }
 }
 
@@ -115,32 +117,33 @@ impl ResponseError for Answered {
 }
 
 /// Replaces an error by its problem in full; the headers it had stay.
-fn written_out(response: ServiceResponse<BoxBody>, path: &str, id: &str) -> ServiceResponse<BoxBody> {
-    let problem = match response.response().error() {
-        Some(error) => error.as_error::<Problem>().cloned(),
-        None => None,
-    };
-    // The framework's own errors have no body; an answer that a handler wrote stays as it is.
+fn written_out(
+    response: ServiceResponse<BoxBody>,
+    path: &str,
+    id: &str,
+    entropy: &Entropy,
+) -> ServiceResponse<BoxBody> {
     let status = response.status();
-    let is_foreign =
-        (status.is_client_error() || status.is_server_error()) && !response.headers().contains_key(CONTENT_TYPE);
-    let problem = match problem {
-        Some(problem) => problem,
-        None if is_foreign => foreign(&response),
+    let problem = match response.response().error().and_then(|error| error.as_error::<Problem>()) {
+        Some(problem) => problem.clone().spread(entropy),
+        // The framework's own errors have no body; an answer that a handler wrote stays as it is.
+        None if (status.is_client_error() || status.is_server_error())
+            && !response.headers().contains_key(CONTENT_TYPE) =>
+        {
+            foreign(status)
+        }
         None => return response,
     };
     let mut full = problem.response(path, id);
-    let kept = response.headers().iter().filter(|(name, _)| !full.headers().contains_key(*name));
-    let kept: Vec<_> = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
-    for (name, value) in kept {
-        full.headers_mut().append(name, value);
+    for (name, value) in response.headers() {
+        full.headers_mut().append(name.clone(), value.clone());
     }
     response.into_response(full)
 }
 
 /// An error that the framework answered itself.
-fn foreign(response: &ServiceResponse<BoxBody>) -> Problem {
-    match response.status() {
+fn foreign(status: StatusCode) -> Problem {
+    match status {
         StatusCode::NOT_FOUND => Problem::not_found(),
         StatusCode::METHOD_NOT_ALLOWED => Problem::new(Code::MethodNotAllowed, "See the Allow header."),
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Code::BodyTooLarge, "The body is too large."),
@@ -163,17 +166,13 @@ fn finish(headers: &mut HeaderMap, id: &str) {
 fn request_id(headers: &HeaderMap, entropy: &Entropy) -> String {
     let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let plain = |id: &&str| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
-    given.filter(plain).map_or_else(|| hex(&entropy.bytes::<16>()), str::to_owned)
+    given.filter(plain).map_or_else(|| format!("{:032x}", u128::from_be_bytes(entropy.bytes())), str::to_owned)
 }
 
 /// The trace that the caller's `traceparent` (W3C Trace Context) belongs to.
 fn trace_id(headers: &HeaderMap) -> Option<&str> {
-    let trace = headers.get("traceparent")?.to_str().ok()?.split('-').nth(1)?;
+    let trace = headers.get(TRACEPARENT)?.to_str().ok()?.split('-').nth(1)?;
     (trace.len() == 32 && trace.bytes().all(|b| b.is_ascii_hexdigit())).then_some(trace)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ async fn answers(paths: [&str; 2]) -> [String; 2] {
         entropy: Entropy::seeded(1),
         metrics: Metrics::build(&prometheus::Registry::new()).unwrap(),
         access_log: false,
+        ready: Readiness::default(),
     });
     let server = HttpServer::new(move || {
         App::new()

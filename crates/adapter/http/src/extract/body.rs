@@ -14,7 +14,6 @@ use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer},
 };
-use serde_json::error::Category;
 
 use crate::{
     Config,
@@ -51,6 +50,10 @@ fn check_head(request: &HttpRequest) -> Result<usize, Problem> {
     if kind != "application/json" && !is_patch {
         return Err(Problem::new(Code::UnsupportedMediaType, "Send application/json."));
     }
+    // A body is read as it is: RFC 9110, section 15.5.16.
+    if request.headers().get_all(header::CONTENT_ENCODING).any(|coding| coding != "identity") {
+        return Err(Problem::new(Code::UnsupportedMediaType, "Send the body without a content coding."));
+    }
     let limit = request.app_data::<web::Data<Config>>().map_or(65_536, |config| config.body_limit);
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
     if announced.and_then(|v| v.parse::<u64>().ok()).is_some_and(|length| length > limit as u64) {
@@ -85,12 +88,16 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         });
     }
     let mut json = serde_json::Deserializer::from_slice(body);
-    let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| match error.inner().classify() {
+    let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let message = error.inner().to_string();
+        // To the JSON library a number that no type of ours holds is bad syntax; JSON itself has no largest number.
+        let is_about_field = error.inner().is_data() || message.starts_with("number out of range");
         // The field may be wrong in what is no JSON at all further on.
-        Category::Data if serde_json::from_slice::<IgnoredAny>(body).is_ok() => {
-            field_problem(&error.path().to_string(), &error.inner().to_string())
+        if is_about_field && serde_json::from_slice::<IgnoredAny>(body).is_ok() {
+            field_problem(&error.path().to_string(), &message)
+        } else {
+            not_json()
         }
-        Category::Data | Category::Syntax | Category::Eof | Category::Io => not_json(),
     })?;
     json.end().map_err(|_| not_json())?;
     Ok(value)
@@ -121,6 +128,7 @@ fn field_problem(path: &str, message: &str) -> Problem {
     let expected = message.split_once("expected ").map_or(message, |(_, expected)| expected);
     let expected = match expected {
         "f32" | "f64" => "a number".to_owned(),
+        "number out of range" => "a number that is not that large".to_owned(),
         // The names of our integer types mean nothing to a client.
         "u8" | "u16" | "u32" | "u64" => "a whole number from 0".to_owned(),
         "i8" | "i16" | "i32" | "i64" => "a whole number".to_owned(),
@@ -176,6 +184,8 @@ mod tests {
             (&format!(r#"{{"pickup":{point},"dropoff":{{"lat":1}}}}"#), "invalid-field", "dropoff.lng"),
             (&format!(r#"{{"pickup":{point},"dropoff":[1,2]}}"#), "invalid-field", "dropoff"),
             (&format!(r#"{{"pickup":{point},"dropoff":{{"lat":"x","lng":1}}}}"#), "invalid-field", "dropoff.lat"),
+            (&format!(r#"{{"pickup":{point},"dropoff":{{"lat":1e400,"lng":1}}}}"#), "invalid-field", "dropoff.lat"),
+            (&format!(r#"{{"pickup":{point},"dropoff":{{"lat":1e400,"lng":1}}"#), "malformed", ""),
             (&format!(r#"{{"pickup":{point},"dropoff":{point},"x":1}}"#), "invalid-field", "x"),
             (&format!(r#"{{"pickup":{point},"pickup":{point}}}"#), "invalid-field", "pickup"),
             (&format!(r#"{{"pickup":{point},"dropoff":{point}}} trailing"#), "malformed", ""),

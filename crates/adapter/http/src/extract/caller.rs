@@ -32,27 +32,30 @@ pub struct Caller {
     pub token_ends: entity::value::Millis,
 }
 
+async fn caller(request: &HttpRequest) -> Result<Caller, Problem> {
+    let auth = request.extensions().get::<Auth>().cloned().unwrap_or(Auth::Missing);
+    let access = match auth {
+        Auth::Missing => return Err(Problem::new(Code::TokenMissing, "Send Authorization: Bearer.")),
+        Auth::Denied(denied) => return Err(denied.into()),
+        Auth::Verified(access) => access,
+    };
+    let api = request.app_data::<web::Data<Api>>();
+    let api = api.ok_or_else(|| Problem::internal(&"the application has no state"))?;
+    // A token outlives its passenger: whoever was deleted is nobody at once, on every node.
+    let shard = api.shards.read(access.passenger_id.shard());
+    if !Passenger::is_active(shard, access.passenger_id).await? {
+        return Err(Denied::Invalid.into());
+    }
+    Ok(Caller { passenger_id: access.passenger_id, session_id: access.session_id, token_ends: access.expires_at })
+}
+
 impl FromRequest for Caller {
     type Error = Problem;
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let auth = request.extensions().get::<Auth>().cloned().unwrap_or(Auth::Missing);
-        let api = request.app_data::<web::Data<Api>>().cloned();
-        Box::pin(async move {
-            let access = match auth {
-                Auth::Missing => return Err(Problem::new(Code::TokenMissing, "Send Authorization: Bearer.")),
-                Auth::Denied(denied) => return Err(denied.into()),
-                Auth::Verified(access) => access,
-            };
-            let api = api.ok_or_else(|| Problem::internal(&"the application has no state"))?;
-            // A token outlives its passenger: whoever was deleted is nobody at once, on every node.
-            let shard = api.shards.read(access.passenger_id.shard());
-            if !Passenger::is_active(shard, access.passenger_id).await? {
-                return Err(Denied::Invalid.into());
-            }
-            Ok(Self { passenger_id: access.passenger_id, session_id: access.session_id, token_ends: access.expires_at })
-        })
+        let request = request.clone();
+        Box::pin(async move { caller(&request).await })
     }
 }
 
@@ -66,7 +69,7 @@ impl<T: FromRequest + 'static> FromRequest for CallerAnd<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let caller = Caller::from_request(&request, &mut payload).await?;
+            let caller = caller(&request).await?;
             let asked = T::from_request(&request, &mut payload).await.map_err(Into::into)?;
             Ok(Self(caller, asked))
         })

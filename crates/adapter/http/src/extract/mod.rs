@@ -5,12 +5,13 @@ mod caller;
 mod headers;
 mod path;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, num::IntErrorKind};
 
 use actix_web::{HttpRequest, web};
 pub use body::{JsonBody, object};
 pub use caller::{Auth, Caller, CallerAnd};
 pub use headers::{IdempotencyKey, if_match, if_none_match, last_event_id};
+pub(crate) use headers::{Unclear, single};
 pub use path::{PathDriver, PathId};
 
 use crate::problem::{Code, Problem};
@@ -32,46 +33,50 @@ pub fn text(field: &str, value: &str, max: usize) -> Result<(), Problem> {
 pub struct Query(HashMap<String, String>);
 
 impl Query {
-    /// Reads the query string.
+    /// Reads a query string that has these parameters, each at most once.
     ///
     /// # Errors
-    /// Not URL-encoded.
-    pub fn of(request: &HttpRequest) -> Result<Self, Problem> {
-        let parsed = web::Query::<HashMap<String, String>>::from_query(request.query_string());
-        parsed.map(|q| Self(q.into_inner())).map_err(|_| malformed("the query string"))
+    /// Not URL-encoded, or another parameter; names it.
+    pub fn of(request: &HttpRequest, known: &[&str]) -> Result<Self, Problem> {
+        let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string());
+        let mut query = HashMap::new();
+        for (name, value) in pairs.map_err(|_| malformed("the query string"))?.into_inner() {
+            if !known.contains(&name.as_str()) {
+                return Err(Problem::invalid_field(&name, format!("no such parameter; known: {}", known.join(", "))));
+            }
+            if query.contains_key(&name) {
+                return Err(Problem::invalid_field(&name, "once"));
+            }
+            query.insert(name, value);
+        }
+        Ok(Self(query))
     }
 
-    /// A text, if it is there.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&str> {
+    fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
-    }
-
-    /// A number, if it is there.
-    ///
-    /// # Errors
-    /// Not a number.
-    pub fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Problem> {
-        self.get(name).map(|text| text.parse().map_err(|_| malformed(&format!("`{name}`, a number")))).transpose()
     }
 
     /// A number that must be there.
     ///
     /// # Errors
     /// Missing, or not a number.
-    pub fn required<T: std::str::FromStr>(&self, name: &str) -> Result<T, Problem> {
-        self.number(name)?.ok_or_else(|| Problem::invalid_field(name, "required: a number"))
+    pub fn required(&self, name: &str) -> Result<f64, Problem> {
+        let text = self.get(name).ok_or_else(|| Problem::invalid_field(name, "required: a number"))?;
+        text.parse().map_err(|_| malformed(&format!("`{name}`, a number")))
     }
 
     /// `limit`, 1…100, by default 20.
     ///
     /// # Errors
-    /// Not a number, or out of range.
+    /// Not a whole number, or out of range.
     pub fn limit(&self) -> Result<u64, Problem> {
-        match self.number::<i64>("limit")? {
-            None => Ok(20),
-            Some(limit @ 1..=100) => Ok(limit.unsigned_abs()),
-            Some(_) => Err(Problem::invalid_field("limit", "1 to 100")),
+        let Some(text) = self.get("limit") else { return Ok(20) };
+        match text.parse::<i64>() {
+            Ok(limit @ 1..=100) => Ok(limit.unsigned_abs()),
+            Err(error) if !matches!(error.kind(), IntErrorKind::PosOverflow | IntErrorKind::NegOverflow) => {
+                Err(malformed("`limit`, a whole number"))
+            }
+            Ok(_) | Err(_) => Err(Problem::invalid_field("limit", "1 to 100")),
         }
     }
 
@@ -89,4 +94,43 @@ impl Query {
 
 fn malformed(what: &str) -> Problem {
     Problem::new(Code::Malformed, format!("Cannot read {what}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn page(query: &str) -> Result<u64, Problem> {
+        let request = TestRequest::with_uri(&format!("/?{query}")).to_http_request();
+        Query::of(&request, &["limit", "cursor"])?.limit()
+    }
+
+    #[test]
+    fn a_query_has_only_what_is_documented_and_that_once() {
+        for (query, limit) in [("", 20), ("limit=7", 7), ("limit=%37&cursor=", 7), ("&&", 20)] {
+            assert_eq!(page(query).ok(), Some(limit), "{query}");
+        }
+        for (query, field) in [
+            ("surprise=1", "surprise"),
+            ("limit=1&x", "x"),
+            ("Limit=1", "Limit"),
+            ("=1", ""),
+            ("limit=1&limit=1", "limit"),
+        ] {
+            let refused = page(query).expect_err(query).to_string();
+            assert!(refused.starts_with(&format!("invalid-field: `{field}` is not")), "{query}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_limit_out_of_range_is_told_from_what_is_no_whole_number() {
+        for beyond in ["0", "-1", "101", "99999999999999999999", "-99999999999999999999"] {
+            assert_eq!(page(&format!("limit={beyond}")).err().map(|p| p.code), Some(Code::InvalidField), "{beyond}");
+        }
+        for none in ["", "x", "1.5", "1e1", "NaN", "1,2", "%201", "%FF"] {
+            assert_eq!(page(&format!("limit={none}")).err().map(|p| p.code), Some(Code::Malformed), "{none}");
+        }
+    }
 }

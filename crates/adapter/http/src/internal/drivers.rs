@@ -14,7 +14,7 @@ use crate::{
     Api,
     dto::{
         PointBody, date,
-        internal::{AcceptBody, InternalCancelBody, LocationBody, StartBody, StepBody, driver_id},
+        internal::{AcceptBody, InternalCancelBody, LocationBody, StartBody, StepBody},
         ride::{RideView, RidesView},
     },
     extract::{JsonBody, PathDriver, PathId, Query, text},
@@ -36,7 +36,7 @@ pub(super) async fn arrive(
     id: PathId<Ride>,
     body: JsonBody<StepBody>,
 ) -> Result<HttpResponse, Problem> {
-    step(&api, id.0, driver_id("driver_id", &body.0.driver_id)?, Step::Arrive).await
+    step(&api, id.0, body.0.check()?, Step::Arrive).await
 }
 
 pub(super) async fn start(
@@ -44,8 +44,8 @@ pub(super) async fn start(
     id: PathId<Ride>,
     body: JsonBody<StartBody>,
 ) -> Result<HttpResponse, Problem> {
-    let driver = driver_id("driver_id", &body.0.driver_id)?;
-    step(&api, id.0, driver, Step::Start { pickup_code: body.0.pickup_code }).await
+    let (driver_id, pickup_code) = body.0.check()?;
+    step(&api, id.0, driver_id, Step::Start { pickup_code }).await
 }
 
 pub(super) async fn complete(
@@ -53,7 +53,7 @@ pub(super) async fn complete(
     id: PathId<Ride>,
     body: JsonBody<StepBody>,
 ) -> Result<HttpResponse, Problem> {
-    step(&api, id.0, driver_id("driver_id", &body.0.driver_id)?, Step::Complete).await
+    step(&api, id.0, body.0.check()?, Step::Complete).await
 }
 
 pub(super) async fn release(
@@ -61,7 +61,7 @@ pub(super) async fn release(
     id: PathId<Ride>,
     body: JsonBody<StepBody>,
 ) -> Result<HttpResponse, Problem> {
-    step(&api, id.0, driver_id("driver_id", &body.0.driver_id)?, Step::Release).await
+    step(&api, id.0, body.0.check()?, Step::Release).await
 }
 
 async fn step(api: &Api, ride_id: Id<Ride>, driver_id: DriverId, step: Step) -> Result<HttpResponse, Problem> {
@@ -97,7 +97,7 @@ pub(super) async fn location(
 }
 
 pub(super) async fn rides(api: web::Data<Api>, id: PathDriver, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let query = Query::of(&request)?;
+    let query = Query::of(&request, &["limit", "cursor"])?;
     let page = api.driver_history.run(&id.0, query.cursor()?, query.limit()?).await?;
     let rides = page.rides.iter().map(|ride| RideView::for_driver(ride, position_of(&api, ride))).collect();
     let next_cursor = page.next.map(|id| id.to_string());

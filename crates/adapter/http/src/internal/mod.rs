@@ -17,19 +17,16 @@ use subtle::ConstantTimeEq;
 use crate::{
     Config,
     edge::admission::bearer,
+    extract::single,
     problem::{Code, Problem},
-    routes::other_method,
+    routes::resource,
 };
 
 macro_rules! internal_routes {
     ($($method:ident $path:literal $module:ident :: $handler:ident;)*) => {
         /// Registers every internal route.
         pub(crate) fn configure(app: &mut web::ServiceConfig) {
-            $(app.service(
-                web::resource($path)
-                    .route(web::method(Method::$method).to($module::$handler))
-                    .default_service(web::to(|| async { other_method(&[stringify!($method)]) })),
-            );)*
+            $(app.service(resource($path, [(Method::$method, web::to($module::$handler))]));)*
         }
     };
 }
@@ -66,8 +63,7 @@ pub(crate) async fn authenticate(
         return next.call(request).await;
     }
     let expected = request.app_data::<web::Data<Config>>().map_or("", |config| config.internal_token.reveal());
-    let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let problem = match header.and_then(bearer) {
+    let problem = match single(request.headers(), AUTHORIZATION).ok().flatten().and_then(bearer) {
         // An empty token lets nobody in: the composition root refuses to start with one anyway.
         Some(token) if !expected.is_empty() && bool::from(token.as_bytes().ct_eq(expected.as_bytes())) => {
             return next.call(request).await;

@@ -27,7 +27,7 @@ pub(super) async fn revoke_sessions(api: web::Data<Api>, id: PathId<Passenger>) 
 }
 
 pub(super) async fn dead_letters(api: web::Data<Api>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let dead = OutboxEntry::list_dead(&api.shards, Query::of(&request)?.limit()?).await?;
+    let dead = OutboxEntry::list_dead(&api.shards, Query::of(&request, &["limit"])?.limit()?).await?;
     let entries = dead.iter().map(DeadLetterView::from).collect();
     Ok(HttpResponse::Ok().json(DeadLettersView { entries }))
 }

@@ -6,7 +6,7 @@ use actix_web::{Error, HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use entity::{Ride, value::Millis};
 use prometheus::IntGauge;
-use runtime::{Clock, task::Shutdown};
+use runtime::task::Shutdown;
 use tokio::time::Interval;
 use usecase::rides::follow_ride::{self, Feed, Next};
 
@@ -49,7 +49,6 @@ pub(crate) async fn follow(
     let retry = RETRY_MS + api.entropy.below(RETRY_MS);
     let stream = Stream {
         api: api.clone(),
-        clock: api.clock.clone(),
         feed,
         heartbeat,
         token_ends: caller.token_ends,
@@ -64,7 +63,6 @@ pub(crate) async fn follow(
     });
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
-        .insert_header(("Cache-Control", "no-store"))
         .insert_header(("X-Accel-Buffering", "no"))
         .streaming(Box::pin(body)))
 }
@@ -72,7 +70,6 @@ pub(crate) async fn follow(
 /// One open stream: no task, no connection to the database while it waits.
 struct Stream {
     api: web::Data<Api>,
-    clock: Clock,
     feed: Feed,
     heartbeat: Interval,
     token_ends: Millis,
@@ -102,7 +99,7 @@ impl Stream {
                 let data = serde_json::to_string(&RideView::new(&ride, location)).ok()?;
                 Some(format!("event: ride\nid: {}\ndata: {data}\n\n", ride.version))
             }
-            Ok(Next::Location(position)) => Some(location_event(&LocationView::new(position, self.clock.now()))),
+            Ok(Next::Location(position)) => Some(location_event(&LocationView::new(position, self.api.clock.now()))),
             Ok(Next::End) => None,
             Err(error) => {
                 // The client comes back with the last id it saw: nothing is lost.
@@ -118,8 +115,8 @@ impl Stream {
             tracing::warn!(%error, "an event stream could not read its ride");
             return None;
         }
-        let now = self.clock.now();
-        // The timer runs while the clock is set, or while the machine sleeps.
+        let now = self.api.clock.now();
+        // The timer knows nothing of a clock that was set, nor of a machine that slept.
         if now >= self.token_ends {
             return None;
         }

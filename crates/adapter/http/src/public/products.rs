@@ -19,7 +19,7 @@ use crate::{
     params(("lat" = f64, Query, description = "Latitude, degrees", minimum = -90, maximum = 90), ("lng" = f64, Query, description = "Longitude, degrees", minimum = -180, maximum = 180)),
     responses((status = 200, description = "The products", body = ProductsView), Problems))]
 pub(crate) async fn list(api: web::Data<Api>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let query = Query::of(&request)?;
+    let query = Query::of(&request, &["lat", "lng"])?;
     let at = PointBody { lat: query.required("lat")?, lng: query.required("lng")? }.check("")?;
     let products = api.quote_trip.products(at, api.clock.now()).await?;
     let products = products.into_iter().map(|(product, eta)| ProductView::new(product, eta)).collect();

@@ -1,10 +1,10 @@
 //! `/v1/rides`.
 
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use entity::Ride;
 use usecase::rides::{
     cancel_ride,
-    request_ride::{Answer, Command, Requested},
+    request_ride::{Command, Requested},
 };
 
 use crate::{
@@ -35,22 +35,16 @@ pub(crate) async fn request(
         product,
         render,
     };
-    match api.request_ride.run(command, api.clock.now()).await? {
-        Requested::Opened(answer) => Ok(created(answer, HttpResponse::Created())),
+    let mut response = HttpResponse::Created();
+    let answer = match api.request_ride.run(command, api.clock.now()).await? {
+        Requested::Opened(answer) => answer,
         Requested::Replayed(answer) => {
-            let mut response = HttpResponse::Created();
             response.insert_header(("Idempotency-Replayed", "true"));
-            Ok(created(answer, response))
+            answer
         }
-    }
-}
-
-fn created(answer: Answer, mut response: HttpResponseBuilder) -> HttpResponse {
-    response
-        .insert_header(("Location", format!("/v1/rides/{}", answer.ride_id)))
-        .insert_header(etag(answer.version))
-        .content_type("application/json")
-        .body(answer.body)
+    };
+    response.insert_header(("Location", format!("/v1/rides/{}", answer.ride_id))).insert_header(etag(answer.version));
+    Ok(response.content_type("application/json").body(answer.body))
 }
 
 /// The body of the answer to a request: kept for replays.
@@ -97,7 +91,7 @@ pub(crate) async fn show(
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
     responses((status = 200, description = "A page", body = RidesView), Problems))]
 pub(crate) async fn list(api: web::Data<Api>, caller: Caller, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let query = Query::of(&request)?;
+    let query = Query::of(&request, &["limit", "cursor"])?;
     let (limit, before) = (query.limit()?, query.cursor()?);
     let shard = api.shards.read(caller.passenger_id.shard());
     let mut rides = Ride::page_owned(shard, caller.passenger_id, before, limit + 1).await?;

@@ -11,21 +11,18 @@ use crate::{
     Api,
     extract::{JsonBody, PathId},
     problem::Problem,
-    routes::other_method,
+    routes::resource,
 };
 
 /// Registers the routes.
 pub(crate) fn configure(app: &mut web::ServiceConfig) {
-    let get_only = || web::to(|| async { other_method(&["GET"]) });
-    let put_only = || web::to(|| async { other_method(&["PUT"]) });
-    let put = || web::method(Method::PUT);
-    app.service(web::resource("/sandbox/sms/{phone}").route(web::get().to(last_code)).default_service(get_only()))
-        .service(web::resource("/sandbox/fleet").route(put().to(set_fleet)).default_service(put_only()))
-        .service(web::resource("/sandbox/rides/{id}").route(put().to(force)).default_service(put_only()))
-        .service(web::resource("/sandbox/partners/{name}").route(put().to(set_faults)).default_service(put_only()))
-        .service(web::resource("/sandbox/payment/{id}").route(put().to(set_decline)).default_service(put_only()));
+    app.service(resource("/sandbox/sms/{phone}", [(Method::GET, web::to(last_code))]))
+        .service(resource("/sandbox/fleet", [(Method::PUT, web::to(set_fleet))]))
+        .service(resource("/sandbox/rides/{id}", [(Method::PUT, web::to(force))]))
+        .service(resource("/sandbox/partners/{name}", [(Method::PUT, web::to(set_faults))]))
+        .service(resource("/sandbox/payment/{id}", [(Method::PUT, web::to(set_decline))]));
     #[cfg(debug_assertions)]
-    app.service(web::resource("/sandbox/clock").route(put().to(set_clock)).default_service(put_only()));
+    app.service(resource("/sandbox/clock", [(Method::PUT, web::to(set_clock))]));
 }
 
 fn control(api: &Api) -> Result<Arc<dyn SandboxControl>, Problem> {
