@@ -4,6 +4,7 @@
 
 mod architecture;
 mod breakdown;
+mod clock;
 mod commands;
 mod crash;
 mod events;

@@ -85,6 +85,18 @@ async fn a_ride_that_is_released_while_dispatch_fails_is_given_no_driver() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_ride_whose_driver_is_let_go_while_dispatch_fails_is_given_no_driver() {
+    let timeouts = [("rides.match_timeout_s", "8"), ("rides.pickup_timeout_s", "1")];
+    let gateway = Gateway::start_with(&[EAGER_FLEET.as_slice(), &timeouts].concat()).await;
+    gateway.script("dispatch", &failing()).await;
+    let passenger = gateway.passenger().await;
+    let id = text(&passenger.request_authorised_ride().await["id"]);
+    gateway.driver("ana").accept(&id).await.expect(200);
+    passenger.ride_with(&id, "status", "requested").await;
+    passenger.ride_with(&id, "status", "expired").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_payment_fails_the_ride_waits_and_then_goes_on() {
     let gateway = Gateway::start().await;
     for script in [failing(), slow(TOO_SLOW_MS)] {

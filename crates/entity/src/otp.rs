@@ -135,7 +135,9 @@ impl OtpChallenge {
     ) -> Result<OtpCheck, StoreError> {
         let key = (id.shard().number(), id.value());
         let Some(found) = row::Entity::find_by_id(key).one(&tx.inner).await? else { return Ok(OtpCheck::Gone) };
-        if found.attempts_left <= 0 || found.expires_at <= now.0 {
+        // A clock that was set back gives no code a second life.
+        let expired = found.expires_at <= now.0 || id.created_at().is_from_the_future(now);
+        if found.attempts_left <= 0 || expired {
             return Ok(OtpCheck::Gone);
         }
         let right = matches(&found.code_hash);

@@ -95,10 +95,10 @@ pub struct Purged {
 }
 
 impl Quote {
-    /// Whether a ride can no longer be requested with it.
+    /// Whether a ride can no longer be requested with it. A clock that was set back gives no quote a second life.
     #[must_use]
     pub fn is_expired(&self, now: Millis) -> bool {
-        now >= self.offer.expires_at
+        now >= self.offer.expires_at || self.id.created_at().is_from_the_future(now)
     }
 
     /// The offer for a product.

@@ -81,7 +81,7 @@ impl Session {
     }
 
     /// Uses up the token of `generation`. The token before the newest gives the newest again for `grace_ms` after
-    /// the rotation; any older one revokes the family.
+    /// the rotation, as far as the clock can tell; any older one revokes the family.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -98,7 +98,9 @@ impl Session {
         if found.expires_at <= now.0 {
             return Ok(Rotation::Unknown);
         }
-        let lost_answer = generation == found.generation - 1 && now.since_ms(Millis(found.rotated_at)) <= grace_ms;
+        let rotated_at = Millis(found.rotated_at);
+        let in_time = now.since_ms(rotated_at) <= grace_ms && !rotated_at.is_from_the_future(now);
+        let lost_answer = generation == found.generation - 1 && in_time;
         if lost_answer {
             return Ok(Rotation::Current(Self::from_row(found)));
         }

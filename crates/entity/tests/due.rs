@@ -4,7 +4,7 @@
 mod database;
 
 use database::{Database, NOW, TIMEOUTS};
-use entity::{Message, OutboxEntry, Ride, StoreError, Tx, outbox::LEASE_MS, value::Millis};
+use entity::{Change, Message, OutboxEntry, Ride, StoreError, Tx, outbox::LEASE_MS, value::Millis};
 use futures_util::future::BoxFuture;
 
 async fn write<T: Send + 'static>(
@@ -57,12 +57,26 @@ async fn what_waits_behind_a_message_that_is_put_off_is_not_due() {
         Box::pin(async move { OutboxEntry::put_off(tx, head, Some(again_at), "down", NOW).await })
     })
     .await;
-    let due = async |at: Millis| OutboxEntry::due_rides(&database.shards, at, 10).await.unwrap();
+    let due = async |at: Millis| OutboxEntry::due_rides(&database.shards, at, LEASE_MS * 10, 10).await.unwrap();
     assert_eq!(due(NOW).await, [], "its writer has a lease");
     assert_eq!(due(NOW.plus_ms(LEASE_MS)).await, [free.id]);
     let mut both = [blocked.id, free.id];
     both.sort_unstable();
     assert_eq!(due(again_at).await, both);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_due_later_than_the_longest_wait_is_due() {
+    let database = Database::open("beyond").await;
+    let ride = database.ride(1).await;
+    database.append(&ride, &[Message::Authorise]).await;
+    let entry = heads(&database, &ride).await.remove(0);
+    // The message is due at NOW and its lease; the clock was set back since.
+    for (back_ms, due) in [(0, false), (LEASE_MS, false), (LEASE_MS + 1, true), (3_600_000, true)] {
+        let now = NOW.plus_ms(-back_ms);
+        let rides = OutboxEntry::due_rides(&database.shards, now, LEASE_MS * 2, 10).await.unwrap();
+        assert_eq!((rides == [ride.id], entry.is_due(now, LEASE_MS * 2)), (due, due), "{back_ms} ms back");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,4 +113,25 @@ async fn a_status_times_out_at_its_stored_deadline() {
     };
     assert!(!late(deadline.plus_ms(-1)).await);
     assert!(late(deadline).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_from_the_future_gets_its_whole_time_from_now_on_once() {
+    let database = Database::open("future").await;
+    let ride = database.ride(1).await;
+    let bring_back = async |at: Millis| {
+        write(&database, &ride, move |tx| Box::pin(async move { Ride::bring_deadlines_back(tx, &TIMEOUTS, at).await }))
+            .await
+    };
+    assert_eq!(bring_back(NOW).await, 0, "its status began in the past");
+    let set_back = NOW.plus_ms(-3_600_000);
+    assert_eq!((bring_back(set_back).await, bring_back(set_back.plus_ms(500)).await), (1, 0));
+    let listed = async |at: Millis| Ride::list_timed_out(&database.shards, at, 10).await.unwrap();
+    assert_eq!(listed(set_back.plus_s(TIMEOUTS.match_s).plus_ms(-1)).await, []);
+    assert_eq!(listed(set_back.plus_s(TIMEOUTS.match_s)).await, [ride.id]);
+    let after = Ride::find(database.shards.read(ride.id.shard()), ride.id).await.unwrap();
+    assert_eq!(after.as_ref(), Some(&ride), "nobody is told of another version");
+    // A change that leaves the status does not put the deadline off again.
+    database.change(&ride, Change::PaymentAuthorised, set_back).await.unwrap();
+    assert_eq!(listed(set_back.plus_s(TIMEOUTS.match_s)).await, [ride.id]);
 }

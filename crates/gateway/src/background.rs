@@ -1,19 +1,24 @@
 //! The tasks that run beside requests: deadlines, cleaning, gauges. Each is named, supervised, and idempotent, so
 //! any number of nodes may run it.
 
-use std::{error::Error, future::Future, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use entity::{OutboxEntry, Shards, StoreError};
 use prometheus::{IntGauge, Registry};
-use runtime::{
-    Clock,
-    task::{Shutdown, Supervisor},
-};
+use runtime::{Clock, task::Supervisor};
 use traffic::Admission;
 use usecase::{
     housekeeping::Housekeeping,
     relay::RelayWaker,
-    rides::{self, positions::Positions, time_out::TimeOutRides},
+    rides::{positions::Positions, time_out::TimeOutRides},
 };
 
 use crate::compose::RESTART;
@@ -24,12 +29,11 @@ const MEMORY_SWEEP: Duration = Duration::from_secs(10);
 const GAUGES: Duration = Duration::from_secs(5);
 
 /// What the tasks work on.
-pub(crate) struct Deps<'d> {
-    pub(crate) supervisor: &'d Supervisor,
-    pub(crate) registry: &'d Registry,
-    pub(crate) shards: &'d Shards,
-    pub(crate) clock: &'d Clock,
-    pub(crate) rides: Arc<rides::Config>,
+pub(crate) struct Deps {
+    pub(crate) supervisor: Supervisor,
+    pub(crate) shards: Shards,
+    pub(crate) clock: Clock,
+    pub(crate) time_out: TimeOutRides,
     pub(crate) admission: Arc<Admission>,
     pub(crate) positions: Positions,
     pub(crate) waker: RelayWaker,
@@ -39,91 +43,105 @@ pub(crate) struct Deps<'d> {
 ///
 /// # Errors
 /// The gauges are registered already.
-pub(crate) fn start(deps: &Deps<'_>) -> Result<(), Box<dyn Error>> {
-    let (clock, shards) = (deps.clock.clone(), deps.shards.clone());
-    let time_out = TimeOutRides { config: deps.rides.clone(), shards };
-    deps.supervisor.spawn("ride-timeouts", RESTART, move |shutdown| {
-        let (time_out, clock) = (time_out.clone(), clock.clone());
-        every(TIMEOUT_SWEEP, shutdown, move || {
-            let (time_out, now) = (time_out.clone(), clock.now());
-            async move {
-                while time_out.run(now).await? {}
-                Ok(())
-            }
-        })
-    });
-
-    let (clock, housekeeping) = (deps.clock.clone(), Housekeeping::new(deps.shards.clone()));
-    deps.supervisor.spawn("housekeeping", RESTART, move |shutdown| {
-        let (housekeeping, clock) = (housekeeping.clone(), clock.clone());
-        every(HOUSEKEEPING, shutdown, move || {
-            let (housekeeping, now) = (housekeeping.clone(), clock.now());
-            async move {
-                let removed = housekeeping.run(now).await?;
-                tracing::debug!(removed, "expired rows removed");
-                Ok(())
-            }
-        })
-    });
-
-    let (clock, admission, positions) = (deps.clock.clone(), deps.admission.clone(), deps.positions.clone());
-    deps.supervisor.spawn("memory-sweep", RESTART, move |shutdown| {
-        let (clock, admission, positions) = (clock.clone(), admission.clone(), positions.clone());
-        every(MEMORY_SWEEP, shutdown, move || {
-            admission.sweep();
-            positions.forget_old(clock.now());
-            async { Ok(()) }
-        })
-    });
-    start_gauges(deps)
-}
-
-fn start_gauges(deps: &Deps<'_>) -> Result<(), Box<dyn Error>> {
-    let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
-        let gauge = IntGauge::new(name, help)?;
-        deps.registry.register(Box::new(gauge.clone()))?;
-        Ok(gauge)
-    };
-    let waiting = gauge("gateway_outbox_waiting", "Messages that partners have not acknowledged.")?;
-    let dead = gauge("gateway_outbox_dead", "Messages that were given up: an operator has to look.")?;
-    let line = gauge("gateway_relay_line", "Wake-ups that wait for the relay.")?;
-    let dropped = gauge("gateway_relay_wakeups_dropped", "Wake-ups that did not fit since the start.")?;
-    let drivers = gauge("gateway_driver_positions", "Drivers whose position is remembered.")?;
-    let (shards, waker, positions) = (deps.shards.clone(), deps.waker.clone(), deps.positions.clone());
-    deps.supervisor.spawn("gauges", RESTART, move |shutdown| {
-        let (shards, waker, positions) = (shards.clone(), waker.clone(), positions.clone());
-        let (waiting, dead, line) = (waiting.clone(), dead.clone(), line.clone());
-        let (dropped, drivers) = (dropped.clone(), drivers.clone());
-        every(GAUGES, shutdown, move || {
-            let small = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-            line.set(small(waker.waiting()));
-            dropped.set(i64::try_from(waker.dropped()).unwrap_or(i64::MAX));
-            drivers.set(small(positions.count()));
-            let (shards, waiting, dead) = (shards.clone(), waiting.clone(), dead.clone());
-            async move {
-                let depth = OutboxEntry::depth(&shards).await?;
-                waiting.set(i64::try_from(depth.0).unwrap_or(i64::MAX));
-                dead.set(i64::try_from(depth.1).unwrap_or(i64::MAX));
-                Ok(())
-            }
-        })
-    });
+pub(crate) fn start(deps: Deps, registry: &Registry) -> Result<(), Box<dyn Error>> {
+    let gauges = Gauges::register(registry)?;
+    let housekeeping = Housekeeping::new(deps.shards.clone());
+    let tasks = Arc::new(Tasks { deps, gauges, housekeeping, latest_sweep: AtomicI64::new(i64::MAX) });
+    tasks.every("ride-timeouts", TIMEOUT_SWEEP, Tasks::time_out_rides);
+    tasks.every("housekeeping", HOUSEKEEPING, Tasks::clean);
+    tasks.every("memory-sweep", MEMORY_SWEEP, Tasks::forget);
+    tasks.every("gauges", GAUGES, Tasks::measure);
     Ok(())
 }
 
-/// Runs `work` now and then once a `period` until shutdown; an error goes to the supervisor, which starts it again.
-async fn every<W, Fut>(period: Duration, shutdown: Shutdown, work: W) -> Result<(), StoreError>
-where
-    W: Fn() -> Fut,
-    Fut: Future<Output = Result<(), StoreError>>,
-{
-    let mut ticks = tokio::time::interval(period);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            biased;
-            () = shutdown.wait() => return Ok(()),
-            _ = ticks.tick() => work().await?,
+struct Tasks {
+    deps: Deps,
+    gauges: Gauges,
+    housekeeping: Housekeeping,
+    /// When rides were timed out last, milliseconds since the epoch.
+    latest_sweep: AtomicI64,
+}
+
+impl Tasks {
+    async fn time_out_rides(self: Arc<Self>) -> Result<(), StoreError> {
+        let (now, time_out) = (self.deps.clock.now(), &self.deps.time_out);
+        // So it seems at the start too: the clock may have been set back while nobody looked.
+        if now.0 < self.latest_sweep.load(Ordering::Relaxed) {
+            time_out.after_step_back(now).await?;
         }
+        self.latest_sweep.store(now.0, Ordering::Relaxed);
+        while time_out.run(now).await? {}
+        Ok(())
+    }
+
+    async fn clean(self: Arc<Self>) -> Result<(), StoreError> {
+        let removed = self.housekeeping.run(self.deps.clock.now()).await?;
+        tracing::debug!(removed, "expired rows removed");
+        Ok(())
+    }
+
+    async fn forget(self: Arc<Self>) -> Result<(), StoreError> {
+        self.deps.admission.sweep();
+        self.deps.positions.forget_old(self.deps.clock.now());
+        Ok(())
+    }
+
+    async fn measure(self: Arc<Self>) -> Result<(), StoreError> {
+        let (gauges, waker) = (&self.gauges, &self.deps.waker);
+        gauges.line.set(waker.waiting().try_into().unwrap_or(i64::MAX));
+        gauges.dropped.set(waker.dropped().try_into().unwrap_or(i64::MAX));
+        gauges.drivers.set(self.deps.positions.count().try_into().unwrap_or(i64::MAX));
+        let (waiting, dead) = OutboxEntry::depth(&self.deps.shards).await?;
+        gauges.waiting.set(waiting.try_into().unwrap_or(i64::MAX));
+        gauges.dead.set(dead.try_into().unwrap_or(i64::MAX));
+        Ok(())
+    }
+
+    /// Does `work` now and then once a `period` until shutdown; an error goes to the supervisor, which starts it again.
+    fn every<Fut>(self: &Arc<Self>, name: &'static str, period: Duration, work: fn(Arc<Self>) -> Fut)
+    where
+        Fut: Future<Output = Result<(), StoreError>> + Send + 'static,
+    {
+        let tasks = self.clone();
+        self.deps.supervisor.spawn(name, RESTART, move |shutdown| {
+            let tasks = tasks.clone();
+            async move {
+                let mut ticks = tokio::time::interval(period);
+                ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+                loop {
+                    tokio::select! {
+                        biased;
+                        () = shutdown.wait() => return Ok::<_, StoreError>(()),
+                        _ = ticks.tick() => work(tasks.clone()).await?,
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// Depths for `/metrics`.
+struct Gauges {
+    waiting: IntGauge,
+    dead: IntGauge,
+    line: IntGauge,
+    dropped: IntGauge,
+    drivers: IntGauge,
+}
+
+impl Gauges {
+    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        Ok(Self {
+            waiting: gauge("gateway_outbox_waiting", "Messages that partners have not acknowledged.")?,
+            dead: gauge("gateway_outbox_dead", "Messages that were given up: an operator has to look.")?,
+            line: gauge("gateway_relay_line", "Wake-ups that wait for the relay.")?,
+            dropped: gauge("gateway_relay_wakeups_dropped", "Wake-ups that did not fit since the start.")?,
+            drivers: gauge("gateway_driver_positions", "Drivers whose position is remembered.")?,
+        })
     }
 }

@@ -18,6 +18,7 @@ use usecase::{
     quotes::QuoteTrip,
     relay::{self, RelayInbox, RelayWaker, dead_letters::RequeueDeadLetter},
     rides::{
+        self,
         cancel_ride::CancelRide,
         drive_ride::DriveRide,
         driver_history::DriverHistory,
@@ -29,10 +30,11 @@ use usecase::{
         report_location::ReportLocation,
         request_ride::{InFlight, RequestRide},
         signals::RideSignals,
+        time_out::TimeOutRides,
     },
 };
 
-use crate::{background, config::Profile, production, secrets, settings::Settings, signals::StopSignals};
+use crate::{background, refusals, secrets, settings::Settings, signals::StopSignals};
 
 /// Wake-ups that the relay's line holds; more are found by its sweep.
 const RELAY_LINE: usize = 10_000;
@@ -47,24 +49,15 @@ pub(crate) const RESTART: Restart =
 /// A component that cannot start.
 pub(crate) async fn serve(mut settings: Settings) -> Result<(), Box<dyn Error>> {
     let mut signals = StopSignals::listen()?;
-    let (clock, entropy, registry) = (Clock::system(), Entropy::system(), Registry::new());
-    let supervisor = Supervisor::new(&registry)?;
-    match settings.profile {
-        Profile::Local => fill_local_secrets(&mut settings, &entropy)?,
-        Profile::Production => production::check(&settings)?,
-        // A profile of one's own brings its own secrets: one that is missing is named below.
-        Profile::Other(_) => {}
-    }
-    let keys = Keys::from_config(&settings.auth)?;
+    let entropy = Entropy::system();
+    refusals::check(&settings)?;
+    secrets::fill(&mut settings, &entropy)?;
     let (waker, inbox) = relay::queue(RELAY_LINE);
-    let ride_signals = RideSignals::default();
-    let shards = open_shards(&settings, &supervisor, &entropy, &registry, &waker, &ride_signals).await?;
-    let (drain_s, http) = (settings.runtime.drain_s, settings.http.clone());
-    let unready = Duration::from_secs(settings.runtime.unready_s.into());
-    let node = Node { clock, entropy, registry, supervisor, keys, shards, waker, ride_signals };
+    let node = Node::open(&settings, entropy, waker).await?;
     let ready = Readiness::default();
     let api = node.assemble(&settings, inbox, ready.clone())?;
-    let servers = adapter_http::bind(http, Arc::new(api), drain_s)?;
+    let drain_s = settings.runtime.drain_s;
+    let servers = adapter_http::bind(settings.http, Arc::new(api), drain_s)?;
     tracing::info!(
         profile = %settings.profile,
         public = %servers.public_address,
@@ -86,77 +79,15 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Box<dyn Error>> 
     let deadline = Duration::from_secs(drain_s.into());
     let end = async {
         // A load balancer looks and sends nobody new; who comes meanwhile is served.
-        tokio::time::sleep(unready).await;
+        tokio::time::sleep(Duration::from_secs(settings.runtime.unready_s.into())).await;
         // Streams end by the shutdown signal; the listeners let the other requests finish meanwhile.
-        let (report, ()) = tokio::join!(node.supervisor.shutdown(deadline), stop.gracefully());
+        let (left, ()) = tokio::join!(node.supervisor.shutdown(deadline), stop.gracefully());
         node.shards.close().await;
-        report
+        left
     };
-    let report = signals.unless_repeated(end).await;
-    tracing::info!(drained = report.drained, left = ?report.left, "stopped");
+    let left = signals.unless_repeated(end).await;
+    tracing::info!(drained = left.is_empty(), ?left, "stopped");
     Ok(())
-}
-
-/// Brings every shard's tables up to date and says which steps that took.
-///
-/// # Errors
-/// A shard that cannot be reached or a step that fails; the steps before it stay done.
-pub(crate) async fn migrate(settings: Settings) -> Result<(), Box<dyn Error>> {
-    let steps = settings.store.migrate().await?;
-    tracing::info!(applied = steps.len(), "migrated");
-    Ok(())
-}
-
-/// The OpenAPI description as JSON.
-///
-/// # Errors
-/// It cannot be written as JSON.
-pub(crate) fn openapi() -> Result<String, Box<dyn Error>> {
-    Ok(adapter_http::openapi().to_pretty_json()?)
-}
-
-/// What a developer's machine makes for itself; what is set stays.
-fn fill_local_secrets(settings: &mut Settings, entropy: &Entropy) -> Result<(), Box<dyn Error>> {
-    let auth = &mut settings.auth;
-    if auth.token_key.reveal().is_empty() || auth.phone_key.reveal().is_empty() {
-        let folder = secrets::data_folder(settings.store.shards.iter().map(runtime::Secret::reveal));
-        let local = secrets::LocalSecrets::load_or_create(&folder, entropy)?;
-        if auth.token_key.reveal().is_empty() {
-            auth.token_key = local.token_key;
-        }
-        if auth.phone_key.reveal().is_empty() {
-            auth.phone_key = local.phone_key;
-        }
-    }
-    if settings.http.internal_token.reveal().is_empty() {
-        settings.http.internal_token = runtime::Secret::new(production::LOCAL_TOKEN);
-    }
-    Ok(())
-}
-
-async fn open_shards(
-    settings: &Settings,
-    supervisor: &Supervisor,
-    entropy: &Entropy,
-    registry: &Registry,
-    waker: &RelayWaker,
-    ride_signals: &RideSignals,
-) -> Result<Shards, Box<dyn Error>> {
-    let versions = IntCounterVec::new(
-        Opts::new("gateway_ride_versions_total", "Committed versions of rides, by the status they have."),
-        &["status"],
-    )?;
-    registry.register(Box::new(versions.clone()))?;
-    let (waker, ride_signals) = (waker.clone(), ride_signals.clone());
-    let on_commit = move |committed| match committed {
-        Committed::Changed { ride_id, status } => {
-            versions.with_label_values(&[status.name()]).inc();
-            ride_signals.notify(ride_id);
-        }
-        Committed::Message(ride_id) => waker.wake(ride_id),
-    };
-    let deps = Deps { supervisor: supervisor.clone(), entropy: entropy.clone(), on_commit: Arc::new(on_commit) };
-    Ok(settings.store.clone().build(deps).await?)
 }
 
 /// What most components are built from.
@@ -180,6 +111,30 @@ struct Partners {
 }
 
 impl Node {
+    /// Opens the database, once everything that is cheaper to find wrong is right.
+    async fn open(settings: &Settings, entropy: Entropy, waker: RelayWaker) -> Result<Self, Box<dyn Error>> {
+        let (registry, ride_signals) = (Registry::new(), RideSignals::default());
+        let supervisor = Supervisor::new(&registry)?;
+        let (clock, keys) = (Clock::system(), Keys::from_config(&settings.auth)?);
+        refusals::check_clock(clock.now())?;
+        let versions = IntCounterVec::new(
+            Opts::new("gateway_ride_versions_total", "Committed versions of rides, by the status they have."),
+            &["status"],
+        )?;
+        registry.register(Box::new(versions.clone()))?;
+        let (relay, streams) = (waker.clone(), ride_signals.clone());
+        let on_commit = move |committed| match committed {
+            Committed::Changed { ride_id, status } => {
+                versions.with_label_values(&[status.name()]).inc();
+                streams.notify(ride_id);
+            }
+            Committed::Message(ride_id) => relay.wake(ride_id),
+        };
+        let deps = Deps { supervisor: supervisor.clone(), entropy: entropy.clone(), on_commit: Arc::new(on_commit) };
+        let shards = settings.store.clone().build(deps).await?;
+        Ok(Self { clock, entropy, registry, supervisor, keys, shards, waker, ride_signals })
+    }
+
     /// Builds every component, starts the background tasks and gives what handlers use.
     fn assemble(&self, settings: &Settings, inbox: RelayInbox, ready: Readiness) -> Result<Api, Box<dyn Error>> {
         let (rides, auth) = (Arc::new(settings.rides.clone()), Arc::new(settings.auth.clone()));
@@ -199,7 +154,20 @@ impl Node {
         });
         let control = fleet.as_ref().map(Fleet::control);
         let admission = Arc::new(Admission::build(&settings.traffic, &self.registry)?);
-        self.start_background(settings, inbox, &partners, fleet, &admission, &positions)?;
+        self.start_relay(settings, rides.clone(), inbox, &partners);
+        if let Some(fleet) = fleet {
+            self.supervisor.spawn("sandbox-fleet", RESTART, move |shutdown| fleet.clone().run(shutdown));
+        }
+        let deps = background::Deps {
+            supervisor: self.supervisor.clone(),
+            shards: shards(),
+            clock: self.clock.clone(),
+            time_out: TimeOutRides { config: rides.clone(), shards: shards() },
+            admission: admission.clone(),
+            positions: positions.clone(),
+            waker: self.waker.clone(),
+        };
+        background::start(deps, &self.registry)?;
 
         Ok(Api {
             clock: self.clock.clone(),
@@ -275,18 +243,10 @@ impl Node {
         }
     }
 
-    fn start_background(
-        &self,
-        settings: &Settings,
-        inbox: RelayInbox,
-        partners: &Partners,
-        fleet: Option<Fleet>,
-        admission: &Arc<Admission>,
-        positions: &Positions,
-    ) -> Result<(), Box<dyn Error>> {
+    fn start_relay(&self, settings: &Settings, rides: Arc<rides::Config>, inbox: RelayInbox, partners: &Partners) {
         let relay = relay::Relay {
             config: Arc::new(settings.relay.clone()),
-            rides: Arc::new(settings.rides.clone()),
+            rides,
             shards: self.shards.clone(),
             payments: partners.payments.clone(),
             dispatch: partners.dispatch.clone(),
@@ -296,18 +256,5 @@ impl Node {
             let (relay, inbox) = (relay.clone(), inbox.clone());
             async move { relay.run(inbox, shutdown).await }
         });
-        if let Some(fleet) = fleet {
-            self.supervisor.spawn("sandbox-fleet", RESTART, move |shutdown| fleet.clone().run(shutdown));
-        }
-        background::start(&background::Deps {
-            supervisor: &self.supervisor,
-            registry: &self.registry,
-            shards: &self.shards,
-            clock: &self.clock,
-            rides: Arc::new(settings.rides.clone()),
-            admission: admission.clone(),
-            positions: positions.clone(),
-            waker: self.waker.clone(),
-        })
     }
 }

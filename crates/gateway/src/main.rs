@@ -5,10 +5,12 @@ mod compose;
 mod config;
 #[cfg(test)]
 mod defaults_test;
-mod production;
+mod refusals;
 mod secrets;
 mod settings;
 mod signals;
+#[cfg(test)]
+mod test_folder;
 
 use std::{error::Error, io::Write, path::PathBuf, process::ExitCode};
 
@@ -56,7 +58,8 @@ fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("passenger-gateway: {}", with_causes(&*error));
+            // Standard error that cannot be written changes nothing: the exit code says it too.
+            let _ = writeln!(std::io::stderr(), "passenger-gateway: {}", with_causes(&*error));
             ExitCode::FAILURE
         }
     }
@@ -65,17 +68,23 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     let command = cli.command.unwrap_or(Command::Serve);
     if matches!(command, Command::Openapi) {
-        return print(&compose::openapi()?);
+        return print(&adapter_http::openapi().to_pretty_json()?);
     }
     let sources = Sources::of_process(cli.config_dir, cli.profile.clone());
     let (settings, report) = Settings::load(cli.profile, &sources)?;
     if matches!(command, Command::Config(ConfigCommand::Check)) {
+        refusals::check(&settings)?;
+        secrets::check(&settings)?;
         return print(&report.to_string());
     }
     runtime::telemetry::init(&settings.runtime)?;
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match command {
-        Command::Migrate => tokio.block_on(compose::migrate(settings)),
+        Command::Migrate => {
+            let steps = tokio.block_on(settings.store.migrate())?;
+            tracing::info!(applied = steps.len(), "migrated");
+            Ok(())
+        }
         Command::Serve | Command::Openapi | Command::Config(_) => tokio.block_on(compose::serve(settings)),
     }
 }

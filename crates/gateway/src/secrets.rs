@@ -12,20 +12,59 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use runtime::{Entropy, Secret};
 use serde::Deserialize;
 
+use crate::{config::Profile, settings::Settings};
+
+/// The service token of the `local` profile.
+pub(crate) const LOCAL_TOKEN: &str = "local-dev-token";
 /// The file inside the data folder.
 const FILE: &str = "secrets.toml";
-/// Where it lies unless the database is somewhere else.
-const DATA: &str = "data";
 const KEY_BYTES: usize = 32;
+
+/// Gives the local profile what it makes for itself; what is set stays.
+///
+/// # Errors
+/// [`SecretsError`].
+pub(crate) fn fill(settings: &mut Settings, entropy: &Entropy) -> Result<(), SecretsError> {
+    let fill = |secret: &mut Secret, local| {
+        if secret.reveal().is_empty() {
+            *secret = local;
+        }
+    };
+    if let Some(folder) = folder(settings) {
+        let local = LocalSecrets::load_or_create(&folder, entropy)?;
+        fill(&mut settings.auth.token_key, local.token_key);
+        fill(&mut settings.auth.phone_key, local.phone_key);
+    }
+    if settings.profile == Profile::Local {
+        fill(&mut settings.http.internal_token, Secret::new(LOCAL_TOKEN));
+    }
+    Ok(())
+}
+
+/// Whether [`fill`] would find secrets that it cannot use. Makes nothing: none yet is fine.
+///
+/// # Errors
+/// [`SecretsError`].
+pub(crate) fn check(settings: &Settings) -> Result<(), SecretsError> {
+    folder(settings).map_or(Ok(()), |folder| LocalSecrets::load(&folder).map(drop))
+}
+
+/// Where the local profile keeps the keys that are not set: beside the SQLite file. `None` when it needs none.
+fn folder(settings: &Settings) -> Option<PathBuf> {
+    let auth = &settings.auth;
+    let lacks_one = auth.token_key.reveal().is_empty() || auth.phone_key.reveal().is_empty();
+    let folder = settings.store.sqlite_path().and_then(Path::parent).unwrap_or(Path::new("data"));
+    (settings.profile == Profile::Local && lacks_one).then(|| folder.to_owned())
+}
 
 /// Keys of one's own machine, 32 bytes each in base64.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct LocalSecrets {
+struct LocalSecrets {
     /// Signs access tokens.
-    pub(crate) token_key: Secret,
+    token_key: Secret,
     /// Keys the hashes by which a phone is found.
-    pub(crate) phone_key: Secret,
+    phone_key: Secret,
 }
 
 /// Local secrets could not be had.
@@ -52,33 +91,30 @@ impl LocalSecrets {
     ///
     /// # Errors
     /// [`SecretsError`]; a malformed file is never overwritten.
-    pub(crate) fn load_or_create(folder: &Path, entropy: &Entropy) -> Result<Self, SecretsError> {
-        let path = folder.join(FILE);
-        let failed = |source| SecretsError::Io { path: path.clone(), source };
-        if !path.try_exists().map_err(failed)? {
-            create(folder, &path, entropy).map_err(failed)?;
+    fn load_or_create(folder: &Path, entropy: &Entropy) -> Result<Self, SecretsError> {
+        if let Some(secrets) = Self::load(folder)? {
+            return Ok(secrets);
         }
-        let text = fs::read_to_string(&path).map_err(failed)?;
-        let secrets: Option<Self> = toml::from_str(&text).ok();
-        secrets
-            .filter(|secrets| is_key(&secrets.token_key) && is_key(&secrets.phone_key))
-            .ok_or(SecretsError::Malformed { path })
+        let path = folder.join(FILE);
+        create(folder, &path, entropy).map_err(|source| SecretsError::Io { path: path.clone(), source })?;
+        Self::load(folder)?.ok_or(SecretsError::Malformed { path })
     }
-}
 
-/// The folder for local secrets: beside the first SQLite database that lies in a file, else `data`.
-pub(crate) fn data_folder<'a>(dsns: impl IntoIterator<Item = &'a str>) -> PathBuf {
-    dsns.into_iter()
-        .find_map(|dsn| {
-            let rest = dsn.strip_prefix("sqlite:")?;
-            let path = rest.strip_prefix("//").unwrap_or(rest).split('?').next().filter(|path| !path.is_empty())?;
-            if path == ":memory:" {
-                return None;
-            }
-            let parent = Path::new(path).parent()?;
-            Some(if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent.to_owned() })
-        })
-        .unwrap_or_else(|| PathBuf::from(DATA))
+    /// Reads the secrets of `folder`; `None` when there are none yet.
+    ///
+    /// # Errors
+    /// [`SecretsError`].
+    fn load(folder: &Path) -> Result<Option<Self>, SecretsError> {
+        let path = folder.join(FILE);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(SecretsError::Io { path, source }),
+        };
+        let secrets: Option<Self> = toml::from_str(&text).ok();
+        let secrets = secrets.filter(|secrets| is_key(&secrets.token_key) && is_key(&secrets.phone_key));
+        secrets.map(Some).ok_or(SecretsError::Malformed { path })
+    }
 }
 
 /// Writes a whole file beside the target and links it there: readers see all of it or nothing, and of several
@@ -118,43 +154,28 @@ mod tests {
     use std::{os::unix::fs::PermissionsExt, sync::Barrier};
 
     use super::*;
-
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Self {
-            let folder = Self(std::env::temp_dir().join(format!("gateway-secrets-{}-{name}", std::process::id())));
-            let _ = fs::remove_dir_all(&folder.0);
-            folder
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
+    use crate::test_folder::TestFolder;
 
     #[test]
     fn secrets_outlive_a_restart_and_only_their_owner_may_read_them() {
-        let folder = Folder::new("restart");
-        let first = LocalSecrets::load_or_create(&folder.0, &Entropy::system()).unwrap();
-        let second = LocalSecrets::load_or_create(&folder.0, &Entropy::system()).unwrap();
+        let folder = TestFolder::new();
+        let first = LocalSecrets::load_or_create(folder.path(), &Entropy::system()).unwrap();
+        let second = LocalSecrets::load_or_create(folder.path(), &Entropy::system()).unwrap();
         assert_eq!(first, second);
         assert_ne!(first.token_key, first.phone_key);
-        let files: Vec<_> = fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap()).collect();
+        let files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap()).collect();
         assert_eq!(files.len(), 1, "no draft stays behind");
         assert_eq!(files[0].metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]
     fn processes_that_start_together_agree() {
-        let folder = Folder::new("together");
+        let folder = TestFolder::new();
         let start = Barrier::new(8);
         let all: Vec<_> = std::thread::scope(|scope| {
             let one = || {
                 start.wait();
-                LocalSecrets::load_or_create(&folder.0, &Entropy::system()).unwrap()
+                LocalSecrets::load_or_create(folder.path(), &Entropy::system()).unwrap()
             };
             let running: Vec<_> = (0..8).map(|_| scope.spawn(one)).collect();
             running.into_iter().map(|one| one.join().unwrap()).collect()
@@ -164,26 +185,11 @@ mod tests {
 
     #[test]
     fn a_malformed_file_is_an_error_and_stays_as_it_is() {
-        let folder = Folder::new("malformed");
-        fs::create_dir_all(&folder.0).unwrap();
+        let folder = TestFolder::new();
         let text = "token_key = 'c2hvcnQ='\nphone_key = 'c2hvcnQ='\n";
-        fs::write(folder.0.join(FILE), text).unwrap();
-        let refused = LocalSecrets::load_or_create(&folder.0, &Entropy::system());
+        fs::write(folder.path().join(FILE), text).unwrap();
+        let refused = LocalSecrets::load_or_create(folder.path(), &Entropy::system());
         assert!(matches!(refused, Err(SecretsError::Malformed { .. })));
-        assert_eq!(fs::read_to_string(folder.0.join(FILE)).unwrap(), text);
-    }
-
-    #[test]
-    fn secrets_lie_beside_the_first_sqlite_file() {
-        for (dsns, folder) in [
-            (vec!["sqlite://data/gateway.db?mode=rwc"], "data"),
-            (vec!["postgres://db/x", "sqlite:///var/lib/gateway/a.db", "sqlite://b/c.db"], "/var/lib/gateway"),
-            (vec!["sqlite:gateway.db"], "."),
-            (vec!["sqlite::memory:"], "data"),
-            (vec!["sqlite://:memory:", "postgres://db/x"], "data"),
-            (vec![], "data"),
-        ] {
-            assert_eq!(data_folder(dsns.clone()), Path::new(folder), "{dsns:?}");
-        }
+        assert_eq!(fs::read_to_string(folder.path().join(FILE)).unwrap(), text);
     }
 }

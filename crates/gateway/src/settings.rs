@@ -3,6 +3,7 @@
 use crate::config::{Problems, Profile, Report, Sections, Sources};
 
 /// What the composition root builds the process from.
+#[derive(Debug, PartialEq)]
 pub(crate) struct Settings {
     /// Which profile was asked for: production refuses what is only good for a developer's machine.
     pub(crate) profile: Profile,

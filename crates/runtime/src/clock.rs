@@ -1,14 +1,10 @@
 //! The only place that reads a wall clock. Everything below the edges takes `now` as an argument.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-};
-
 use serde::{Deserialize, Serialize};
+
+/// How far apart clocks may be that count as agreeing, milliseconds: those of two nodes, or one before and after a small
+/// correction.
+const SLACK_MS: i64 = 10_000;
 
 /// A point in time: milliseconds since the Unix epoch, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -33,55 +29,47 @@ impl Millis {
     pub fn since_ms(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
     }
+
+    /// Whether this time, which somebody noted as the present, is yet to come at `now`: the clock was set back since,
+    /// and nobody knows how much time has passed. Not so for a few seconds: clocks differ.
+    #[must_use]
+    pub fn is_from_the_future(self, now: Self) -> bool {
+        self.since_ms(now) > SLACK_MS
+    }
 }
 
-/// Where the edges (handlers, relay, sweeps) get `now` from.
-#[derive(Clone)]
-pub struct Clock(Source);
-
-#[derive(Clone)]
-enum Source {
-    System,
-    Manual(Arc<AtomicI64>),
+/// Where the edges (handlers, relay, sweeps) get `now` from: the machine's clock, which may be set at any time.
+///
+/// Outside of release builds it can be moved away from the machine's, for tests; clones move together.
+#[derive(Clone, Debug, Default)]
+pub struct Clock {
+    #[cfg(debug_assertions)]
+    offset_ms: std::sync::Arc<std::sync::atomic::AtomicI64>,
 }
 
 impl Clock {
     /// The operating system's clock.
     #[must_use]
     pub fn system() -> Self {
-        Self(Source::System)
-    }
-
-    /// A clock that stands still until the test moves it.
-    #[must_use]
-    pub fn manual(start: Millis) -> Self {
-        Self(Source::Manual(Arc::new(AtomicI64::new(start.0))))
+        Self::default()
     }
 
     /// The current time.
     #[must_use]
     #[allow(clippy::disallowed_methods, reason = "this is the clock that everything else is given")]
     pub fn now(&self) -> Millis {
-        match &self.0 {
-            Source::System => {
-                let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-                // A machine clock before 1970 reads as the epoch: ids refuse it later with a clear message.
-                Millis(since_epoch.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
-            }
-            Source::Manual(ms) => Millis(ms.load(Ordering::SeqCst)),
-        }
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        // A machine clock before 1970 reads as the epoch: ids refuse it later with a clear message.
+        let now = Millis(since_epoch.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)));
+        #[cfg(debug_assertions)]
+        let now = now.plus_ms(self.offset_ms.load(std::sync::atomic::Ordering::SeqCst));
+        now
     }
 
-    /// Moves a manual clock by `millis` (may be negative); a system clock is left alone.
-    pub fn advance_ms(&self, millis: i64) {
-        if let Source::Manual(ms) = &self.0 {
-            ms.fetch_add(millis, Ordering::SeqCst);
-        }
-    }
-}
-
-impl fmt::Debug for Clock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Clock({:?})", self.now())
+    /// From now on this clock is `offset_ms` milliseconds ahead of the machine's (behind it when negative), as if
+    /// somebody had set the machine's. A release build has no such thing.
+    #[cfg(debug_assertions)]
+    pub fn set_offset_ms(&self, offset_ms: i64) {
+        self.offset_ms.store(offset_ms, std::sync::atomic::Ordering::SeqCst);
     }
 }

@@ -1,11 +1,8 @@
 //! What the settings of every component share: how a bad value is described, secrets, lists.
 
-use std::{convert::Infallible, fmt, marker::PhantomData, str::FromStr};
+use std::{convert::Infallible, fmt, str::FromStr};
 
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{Error as _, SeqAccess, Visitor},
-};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// What stands in for a secret wherever one would be shown.
 const REDACTED: &str = "…";
@@ -72,7 +69,8 @@ impl Serialize for Secret {
 }
 
 /// For `#[serde(deserialize_with = "runtime::config::list")]`: a sequence of strings or numbers, or one
-/// comma-separated string, which is the only form an environment variable has. Blanks around an item and empty items are dropped.
+/// comma-separated string, which is the only form an environment variable has, and whose empty items are dropped. So are
+/// blanks around an item.
 ///
 /// # Errors
 /// An item that `T` does not parse, or another type of value.
@@ -81,67 +79,36 @@ where
     D: Deserializer<'de>,
     T: FromStr<Err: fmt::Display>,
 {
-    deserializer.deserialize_any(ListVisitor(PhantomData))
+    let parse = |item: &str| item.trim().parse().map_err(D::Error::custom);
+    match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::One(text) => text.split(',').filter(|item| !item.trim().is_empty()).map(parse).collect(),
+        OneOrMany::Many(items) => items.into_iter().map(|item| parse(&item.text())).collect(),
+    }
 }
 
-struct ListVisitor<T>(PhantomData<T>);
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "allowed is a list or one comma-separated string")]
+enum OneOrMany {
+    One(String),
+    Many(Vec<Item>),
+}
 
-impl<'de, T: FromStr<Err: fmt::Display>> Visitor<'de> for ListVisitor<T> {
-    type Value = Vec<T>;
+/// An item, whichever scalar the file holds.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Item {
+    Text(String),
+    Whole(i64),
+    Real(f64),
+}
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list or one comma-separated string")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Vec<T>, E> {
-        text.split(',')
-            .map(str::trim)
-            .filter(|item| !item.is_empty())
-            .map(|item| item.parse().map_err(E::custom))
-            .collect()
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
-        let mut list = Vec::new();
-        while let Some(Scalar(item)) = items.next_element()? {
-            list.push(item.trim().parse().map_err(A::Error::custom)?);
+impl Item {
+    fn text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Whole(number) => number.to_string(),
+            Self::Real(number) => number.to_string(),
         }
-        Ok(list)
-    }
-}
-
-/// An item as text, whichever scalar the file holds.
-struct Scalar(String);
-
-impl<'de> Deserialize<'de> for Scalar {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ScalarVisitor)
-    }
-}
-
-struct ScalarVisitor;
-
-impl Visitor<'_> for ScalarVisitor {
-    type Value = Scalar;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string or a number")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
-        Ok(Scalar(text.to_owned()))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Scalar, E> {
-        Ok(Scalar(number.to_string()))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Scalar, E> {
-        Ok(Scalar(number.to_string()))
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<Scalar, E> {
-        Ok(Scalar(number.to_string()))
     }
 }
 

@@ -31,10 +31,7 @@ impl Entropy {
     #[must_use]
     pub fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
-        match &self.0 {
-            Source::System => rand::rng().fill_bytes(&mut bytes),
-            Source::Seeded(rng) => rng.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut bytes),
-        }
+        self.with(|rng| rng.fill_bytes(&mut bytes));
         bytes
     }
 
@@ -44,9 +41,13 @@ impl Entropy {
         if bound == 0 {
             return 0;
         }
+        self.with(|rng| rng.random_range(0..bound))
+    }
+
+    fn with<T>(&self, draw: impl FnOnce(&mut dyn Rng) -> T) -> T {
         match &self.0 {
-            Source::System => rand::rng().random_range(0..bound),
-            Source::Seeded(rng) => rng.lock().unwrap_or_else(PoisonError::into_inner).random_range(0..bound),
+            Source::System => draw(&mut rand::rng()),
+            Source::Seeded(rng) => draw(&mut *rng.lock().unwrap_or_else(PoisonError::into_inner)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Logs, and the settings of section `[runtime]`.
 
-use std::io::IsTerminal;
+use std::{error::Error, io::IsTerminal};
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
@@ -65,25 +65,12 @@ impl Config {
     }
 }
 
-/// Logging could not be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum InitError {
-    /// A setting is not accepted.
-    #[error(transparent)]
-    Invalid(#[from] Invalid),
-    /// Something in this process already receives the logs.
-    #[error("logging was already set up in this process")]
-    AlreadySet,
-}
-
 /// Starts writing logs to standard error and sends panics there too. Standard output stays free for results.
 ///
 /// # Errors
-/// A bad `log` setting, or a second call.
-pub fn init(config: &Config) -> Result<(), InitError> {
-    config.validate()?;
-    let filter = EnvFilter::try_new(&config.log)
-        .map_err(|_| Invalid::new("log", "a level or directives like `info,entity=debug`"))?;
+/// A bad `log` setting, or something in this process receives the logs already.
+pub fn init(config: &Config) -> Result<(), Box<dyn Error>> {
+    let filter = EnvFilter::try_new(&config.log)?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         // A line that cannot be written (disk full) is lost; told on standard error it would end the process.
@@ -94,7 +81,7 @@ pub fn init(config: &Config) -> Result<(), InitError> {
         LogFormat::Pretty => lines.try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
-    set.map_err(|_| InitError::AlreadySet)?;
+    set.map_err(|set_already| -> Box<dyn Error> { set_already })?;
     crate::task::install_panic_hook();
     Ok(())
 }
@@ -119,6 +106,6 @@ mod tests {
     #[test]
     fn a_second_init_is_an_error_and_not_a_panic() {
         let first = init(&Config::default());
-        assert!(matches!(init(&Config::default()), Err(InitError::AlreadySet)), "{first:?}");
+        assert!(init(&Config::default()).is_err(), "{first:?}");
     }
 }

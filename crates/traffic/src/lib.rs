@@ -16,9 +16,9 @@ pub use policy::{Decision, Quota};
 use policy::Policy;
 
 /// The name of the policy that counts network addresses.
-pub const ADDRESS: &str = "address";
+const ADDRESS: &str = "address";
 /// The name of the policy that counts passengers.
-pub const PASSENGER: &str = "passenger";
+const PASSENGER: &str = "passenger";
 
 /// Decides about every request. One of it serves all threads: share it by `Arc`.
 pub struct Admission {

@@ -17,9 +17,7 @@ pub enum Decision {
     Admitted(Quota),
     /// It is one too many now.
     Refused {
-        /// The policy that refused, for `violated-policies`.
-        policy: &'static str,
-        /// What is left of it: nothing.
+        /// What is left of the policy that refused: nothing.
         quota: Quota,
         /// When one more would be admitted, if nobody else takes it. More than zero.
         retry_after: Duration,
@@ -95,7 +93,7 @@ impl<K: Hash + Eq + Clone, C: Clock> Policy<K, C> {
                 self.refused.inc();
                 let retry_after = until.wait_time_from(self.buckets.clock().now()).max(Duration::from_nanos(1));
                 let reset_s = u32::try_from(retry_after.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u32::MAX);
-                Decision::Refused { policy: self.name, quota: self.quota(0, reset_s), retry_after }
+                Decision::Refused { quota: self.quota(0, reset_s), retry_after }
             }
         }
     }
@@ -141,7 +139,7 @@ mod tests {
             assert_eq!(policy.check(&1), Decision::Admitted(quota(remaining, reset_s)));
         }
         let retry_after = Duration::from_millis(500);
-        assert_eq!(policy.check(&1), Decision::Refused { policy: "test", quota: quota(0, 1), retry_after });
+        assert_eq!(policy.check(&1), Decision::Refused { quota: quota(0, 1), retry_after });
         clock.advance(retry_after);
         assert_eq!(policy.check(&1), Decision::Admitted(quota(0, 3)));
         assert_eq!((policy.admitted.get(), policy.refused.get()), (6, 1));

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 /// How long an expired code is kept: the budgets of codes count it, milliseconds.
 const KEEP_OTP_MS: i64 = 24 * 3600 * 1000;
 /// How long an expired quote that nobody used is kept to be looked at again, milliseconds.
-const KEEP_QUOTE_MS: i64 = 24 * 3600 * 1000;
+const KEEP_QUOTE_MS: i64 = 30 * 24 * 3600 * 1000;
 /// Rows that one transaction removes: what passengers write meanwhile waits some milliseconds.
 const BATCH: u64 = 1000;
 

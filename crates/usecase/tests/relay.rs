@@ -96,7 +96,7 @@ impl World {
             shards: database.shards.clone(),
             payments: Arc::new(partners.clone()),
             dispatch: Arc::new(partners.clone()),
-            clock: Clock::manual(NOW),
+            clock: Clock::system(),
         };
         let supervisor = Supervisor::new(&prometheus::Registry::new()).unwrap();
         supervisor.spawn("relay", Restart::Never, move |shutdown| {

@@ -7,7 +7,7 @@ mod values;
 
 /// A start that was refused: it ended by itself, nothing looks like a crash, and one line says why with these words.
 #[track_caller]
-fn refused(ended: (i32, String), words: &[&str]) {
+pub(crate) fn refused(ended: (i32, String), words: &[&str]) {
     let (code, output) = ended;
     assert_eq!(code, 1, "{output}");
     for crash in ["panicked", "backtrace", "core dumped"] {

@@ -45,9 +45,9 @@ async fn whatever_is_wrong_is_told_at_once_on_a_line_each_and_nothing_is_made() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn production_refuses_every_local_shortcut_by_name() {
-    let ended = run_to_exit(&["serve", "--profile", "production"], &[("sandbox.enabled", "true")]).await;
-    refused(ended, &["http.internal_token", "sandbox.enabled", "auth.token_key", "auth.phone_key"]);
+async fn a_sections_name_as_a_variable_is_refused_beside_its_keys() {
+    let settings = [("http", "x"), ("http.public_bind", "127.0.0.1:0")];
+    misconfigured(&run_to_exit(&["config", "check"], &settings).await, &[&["`http`", "GATEWAY__HTTP"]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,10 +114,13 @@ async fn one_number_can_be_changed_without_any_file() {
 async fn a_key_that_is_none_is_refused_by_name_and_not_shown() {
     for key in ["auth.token_key", "auth.previous_token_key", "auth.phone_key"] {
         for value in ["c2hvcnQtc2VjcmV0", "not*base64*at*all*but*quite*long*enough*for*one"] {
-            let settings = [("http.public_bind", "127.0.0.1:0"), ("http.internal_bind", "127.0.0.1:0"), (key, value)];
-            let ended = run_to_exit(&["serve"], &settings).await;
-            assert!(!ended.1.contains(value), "{}", ended.1);
-            refused(ended, &[key, "base64"]);
+            for command in [["serve"].as_slice(), &["config", "check"]] {
+                let (code, output) = run_to_exit(command, &[(key, value)]).await;
+                assert_eq!(code, 1, "{output}");
+                let named = format!("`{key}` (environment variable ");
+                assert!(output.contains(&named) && output.contains("base64"), "{output}");
+                assert!(!output.contains(value), "{output}");
+            }
         }
     }
 }

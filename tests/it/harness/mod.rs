@@ -15,7 +15,7 @@ pub(crate) use call::{Answer, Api, Call};
 pub(crate) use driver::Driver;
 pub(crate) use gateway::Gateway;
 pub(crate) use passenger::{Passenger, fresh_phone};
-pub(crate) use process::{Folder, run_to_exit, run_to_exit_in};
+pub(crate) use process::{BINARY, Folder, run_to_exit, run_to_exit_in};
 use serde_json::{Value, json};
 pub(crate) use stream::{Event, EventStream};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};

@@ -8,7 +8,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-const BINARY: &str = env!("CARGO_BIN_EXE_passenger-gateway");
+/// The built binary.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_passenger-gateway");
 /// What a process writes, in its folder.
 const LOG: &str = "gateway.log";
 

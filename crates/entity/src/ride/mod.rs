@@ -119,9 +119,10 @@ impl Ride {
         Money::new(if owed { self.fare.amount.min(cap) } else { 0 }, self.fare.currency)
     }
 
-    /// When its status times out; `None` in a terminal state.
+    /// When its status times out, as it looks at `now`; `None` in a terminal state. A status from the future begins now:
+    /// the clock was set back.
     #[must_use]
-    pub fn due_at(&self, timeouts: &Timeouts) -> Option<Millis> {
-        timeouts.of(self.status).map(|s| self.status_at.plus_s(s))
+    pub fn due_at(&self, timeouts: &Timeouts, now: Millis) -> Option<Millis> {
+        timeouts.of(self.status).map(|s| self.status_at.min(now).plus_s(s))
     }
 }

@@ -70,7 +70,7 @@ impl Ride {
             driver: None,
             cancellation: None,
         };
-        let insert = row::ride::Entity::insert(row::all(&ride, timeouts)?);
+        let insert = row::ride::Entity::insert(row::all(&ride, timeouts, now)?);
         match insert.exec_without_returning(&tx.inner).await {
             Ok(_) => {
                 ride.log(tx, &Change::Requested, now).await?;
@@ -102,7 +102,7 @@ impl Ride {
         now: Millis,
     ) -> Result<(), StoreError> {
         let done = row::ride::Entity::update_many()
-            .set(row::changing(next, timeouts)?)
+            .set(row::changing(next, timeouts, now)?)
             .filter(row::ride::Column::Shard.eq(self.id.shard().number()))
             .filter(row::ride::Column::Id.eq(self.id.value()))
             .filter(row::ride::Column::Version.eq(self.version))
@@ -255,6 +255,28 @@ impl Ride {
             .all(&shards.everywhere().0)
             .await?;
         Ok(ids.into_iter().map(Id::raw).collect())
+    }
+
+    /// Gives every status from the future its whole time again, from now on: the clock was set back, and nobody waits
+    /// for the old time to come. Returns how many; due work, so it names no shard.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn bring_deadlines_back(tx: &Tx, timeouts: &Timeouts, now: Millis) -> Result<u64, StoreError> {
+        let mut brought = 0;
+        for status in RideStatus::ALL {
+            let Some(timeout_s) = timeouts.of(status) else { continue };
+            let due_at = now.plus_s(timeout_s).0;
+            let done = row::ride::Entity::update_many()
+                .col_expr(row::ride::Column::DueAt, Expr::value(Some(due_at)))
+                .filter(row::ride::Column::Status.eq(status as i16))
+                .filter(row::ride::Column::StatusAt.gt(now.0))
+                .filter(row::ride::Column::DueAt.gt(due_at))
+                .exec(&tx.inner)
+                .await?;
+            brought += done.rows_affected;
+        }
+        Ok(brought)
     }
 
     /// The ride, if its status has timed out.

@@ -68,7 +68,7 @@ pub(super) mod event {
 }
 
 /// The columns that change with a version.
-pub(super) fn changing(ride: &Ride, timeouts: &Timeouts) -> Result<ride::ActiveModel, StoreError> {
+pub(super) fn changing(ride: &Ride, timeouts: &Timeouts, now: Millis) -> Result<ride::ActiveModel, StoreError> {
     let driver = ride.driver.as_ref();
     let cancellation = ride.cancellation.as_ref();
     Ok(ride::ActiveModel {
@@ -82,13 +82,13 @@ pub(super) fn changing(ride: &Ride, timeouts: &Timeouts) -> Result<ride::ActiveM
         cancelled_by: Set(cancellation.map(|c| c.by as i16)),
         cancel_reason: Set(cancellation.map(|c| c.reason.clone())),
         cancel_fee: Set(cancellation.map(|c| c.fee.amount)),
-        due_at: Set(ride.due_at(timeouts).map(|d| d.0)),
+        due_at: Set(ride.due_at(timeouts, now).map(|d| d.0)),
         ..Default::default()
     })
 }
 
 /// All columns, for a new row.
-pub(super) fn all(ride: &Ride, timeouts: &Timeouts) -> Result<ride::ActiveModel, StoreError> {
+pub(super) fn all(ride: &Ride, timeouts: &Timeouts, now: Millis) -> Result<ride::ActiveModel, StoreError> {
     Ok(ride::ActiveModel {
         shard: Set(ride.id.shard().number()),
         id: Set(ride.id.value()),
@@ -103,7 +103,7 @@ pub(super) fn all(ride: &Ride, timeouts: &Timeouts) -> Result<ride::ActiveModel,
         dropoff_lng: Set(ride.dropoff.lng.0),
         duration_s: Set(signed("duration_s", ride.duration_s)?),
         pickup_code: Set(ride.pickup_code.clone()),
-        ..changing(ride, timeouts)?
+        ..changing(ride, timeouts, now)?
     })
 }
 

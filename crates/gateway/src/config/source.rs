@@ -102,7 +102,7 @@ impl Sources {
         let environment = Environment::with_prefix(PREFIX)
             .prefix_separator(SEPARATOR)
             .separator(SEPARATOR)
-            .source(Some(self.environment.clone().into_iter().collect()));
+            .source(Some(self.variables(&mut problems)));
         match merged.add_source(environment).build().and_then(|merged| merged.collect()) {
             Ok(sections) => (sections.into_iter().collect(), problems),
             Err(error) => {
@@ -114,6 +114,25 @@ impl Sources {
                 (BTreeMap::new(), problems)
             }
         }
+    }
+
+    /// The variables, without those that set a value where another one sets a key: `config` would hear one of the two.
+    fn variables(&self, problems: &mut Vec<Problem>) -> Map<String, String> {
+        let mut variables = Map::new();
+        for (name, value) in &self.environment {
+            let table = format!("{name}{SEPARATOR}");
+            let is_key =
+                |other: &&String| other.get(..table.len()).is_some_and(|start| start.eq_ignore_ascii_case(&table));
+            match self.environment.keys().find(is_key) {
+                Some(inner) => problems.push(Problem {
+                    key: name[PREFIX.len() + SEPARATOR.len()..].to_lowercase().replace(SEPARATOR, "."),
+                    origin: format!("environment variable {name}"),
+                    reason: format!("{inner} sets a key of it"),
+                }),
+                None => drop(variables.insert(name.clone(), value.clone())),
+            }
+        }
+        variables
     }
 
     pub(super) fn origins(&self) -> Origins {

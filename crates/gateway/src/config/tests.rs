@@ -1,37 +1,25 @@
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::{fs, path::Path};
 
 use runtime::Secret;
 use serde::Deserialize;
 
 use super::*;
+use crate::test_folder::TestFolder;
 
-/// A folder that is gone after the test.
-struct Folder(PathBuf);
+/// A folder with these files.
+struct Folder(TestFolder);
 
 impl Folder {
     fn with(files: &[(&str, &str)]) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("gateway-config-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let folder = Self(std::env::temp_dir().join(name));
-        fs::create_dir_all(&folder.0).unwrap();
+        let folder = TestFolder::new();
         for (name, text) in files {
-            fs::write(folder.0.join(name), text).unwrap();
+            fs::write(folder.path().join(name), text).unwrap();
         }
-        folder
+        Self(folder)
     }
 
     fn sections(&self, environment: &[(&str, &str)]) -> Sections {
-        sections(Some(&self.0), Profile::Local, environment)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        sections(Some(self.0.path()), Profile::Local, environment)
     }
 }
 
@@ -116,6 +104,23 @@ fn a_section_that_nobody_owns_is_rejected_with_its_source() {
 }
 
 #[test]
+fn a_variable_that_is_a_value_and_a_table_is_rejected_in_any_case() {
+    let told = problems(sections(None, Profile::Local, &[("GATEWAY__HTTP", "x"), ("GATEWAY__HTTP__WORKERS", "5")]));
+    assert_eq!(told, ["`http` (environment variable GATEWAY__HTTP): GATEWAY__HTTP__WORKERS sets a key of it"]);
+    let told = problems(sections(
+        None,
+        Profile::Local,
+        &[("gateway__http__deep", "x"), ("GATEWAY__HTTP__DEEP__LIMIT", "5"), ("GATEWAY__HTTP__DEEPER", "5")],
+    ));
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert_eq!(
+        told[0],
+        "`http.deep` (environment variable gateway__http__deep): GATEWAY__HTTP__DEEP__LIMIT sets a key of it"
+    );
+    assert!(told[1].starts_with("`http.deeper`"), "{told:#?}");
+}
+
+#[test]
 fn every_bad_value_names_its_key_its_source_and_what_is_allowed() {
     let folder = Folder::with(&[("local.toml", "[http]\nbind = ''\nworker = 3\ndeep.limit = 'many'")]);
     let mut told = problems(folder.sections(&[("GATEWAY__HTTP__WORKERS", "0"), ("gateway__http__proxies", "here")]));
@@ -135,7 +140,7 @@ fn every_bad_value_names_its_key_its_source_and_what_is_allowed() {
 fn a_file_that_does_not_parse_and_a_folder_or_profile_that_is_not_there_are_problems() {
     let folder = Folder::with(&[("default.toml", "[http\n"), ("local.toml", "http = ")]);
     assert_eq!(problems(folder.sections(&[])).iter().filter(|line| line.contains(".toml` (file)")).count(), 2);
-    let nowhere = folder.0.join("nowhere");
+    let nowhere = folder.0.path().join("nowhere");
     let told = problems(sections(Some(&nowhere), Profile::Other("staging".into()), &[]));
     assert!(told[0].starts_with("`--config-dir` (") && told[0].ends_with("nowhere): there is no such folder"));
     assert!(told[1].starts_with("`--profile` (") && told[1].contains("staging.toml"));

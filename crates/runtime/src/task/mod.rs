@@ -13,7 +13,8 @@ use prometheus::Registry;
 use tokio::runtime::Handle;
 use tracing::Instrument;
 
-pub use panic::{catch_panic, install_panic_hook};
+pub use panic::catch_panic;
+pub(crate) use panic::install_panic_hook;
 pub use registry::{TaskInfo, TaskState};
 pub use shutdown::Shutdown;
 
@@ -66,15 +67,6 @@ pub enum TaskError {
         /// The task's name.
         task: &'static str,
     },
-}
-
-/// How a shutdown went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DrainReport {
-    /// Everything ended by itself before the deadline.
-    pub drained: bool,
-    /// Names of the tasks that had to be aborted, sorted, one entry a task.
-    pub left: Vec<String>,
 }
 
 impl Supervisor {
@@ -155,11 +147,12 @@ impl Supervisor {
         self.trigger.subscribe()
     }
 
-    /// Signals every task, waits until all have ended, and aborts what is left at the deadline.
-    pub async fn shutdown(&self, deadline: Duration) -> DrainReport {
+    /// Signals every task, waits until all have ended, and aborts what is left at the deadline. Gives the names of the
+    /// tasks that had to be aborted, sorted, one entry a task.
+    pub async fn shutdown(&self, deadline: Duration) -> Vec<&'static str> {
         self.trigger.fire();
         if tokio::time::timeout(deadline, self.tasks.idle()).await.is_ok() {
-            return DrainReport { drained: true, left: Vec::new() };
+            return Vec::new();
         }
         let left = self.tasks.abort_all();
         for task in &left {
@@ -171,9 +164,9 @@ impl Supervisor {
         }
         // A task that blocks its thread cannot be dropped; the process is about to end anyway.
         let _ = tokio::time::timeout(ABORT_GRACE, self.tasks.idle()).await;
-        let mut left: Vec<_> = left.into_iter().map(|task| task.name.to_owned()).collect();
+        let mut left: Vec<_> = left.into_iter().map(|task| task.name).collect();
         left.sort_unstable();
-        DrainReport { drained: left.is_empty(), left }
+        left
     }
 
     /// Every task that has not ended, oldest first.

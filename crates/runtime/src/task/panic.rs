@@ -19,7 +19,7 @@ pub async fn catch_panic<F: Future>(future: F) -> Result<F::Output, String> {
 
 /// From now on every panic is one log event with the task's name, place and backtrace. Only a panic pays for a
 /// backtrace. Until logging is set up, panics still go to standard error. A second call changes nothing.
-pub fn install_panic_hook() {
+pub(crate) fn install_panic_hook() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
         let previous = std::panic::take_hook();

@@ -24,12 +24,6 @@ impl Trigger {
 pub struct Shutdown(watch::Receiver<bool>);
 
 impl Shutdown {
-    /// Shutdown was requested.
-    #[must_use]
-    pub fn requested(&self) -> bool {
-        *self.0.borrow()
-    }
-
     /// Returns when shutdown is requested (at once if it was), or when the supervisor is gone.
     pub async fn wait(&self) {
         // The receiver is cloned so that one signal can be waited for in several places.

@@ -73,7 +73,8 @@ pub fn verify(keys: &Keys, token: &str, now: Millis) -> Result<Access, Denied> {
         .map_err(|_| Denied::Invalid)?
         .claims;
     let expires_at = Millis(claims.exp.saturating_mul(1000));
-    if now >= expires_at {
+    // A clock that was set back gives no token a second life; a refresh gives the next one.
+    if now >= expires_at || Millis(claims.iat.saturating_mul(1000)).is_from_the_future(now) {
         return Err(Denied::Expired);
     }
     Ok(Access {

@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 use super::Config;
 
 /// Shortest key that is accepted, bytes.
-const MIN_KEY: usize = 32;
+pub(super) const MIN_KEY: usize = 32;
 
 /// The secret keys of the platform. Never printed.
 #[derive(Clone)]
@@ -44,10 +44,7 @@ impl Keys {
     /// # Errors
     /// [`KeysError::Form`] names the key that is missing or malformed.
     pub fn from_config(config: &Config) -> Result<Self, KeysError> {
-        let decode = |name, text: &str| {
-            let bytes = STANDARD.decode(text.trim()).map_err(|_| KeysError::Form(name))?;
-            if bytes.len() < MIN_KEY { Err(KeysError::Form(name)) } else { Ok(bytes) }
-        };
+        let decode = |name, text| decode(text).ok_or(KeysError::Form(name));
         let previous = match config.previous_token_key.reveal() {
             "" => None,
             text => Some(TokenKey::new(decode("previous_token_key", text)?)),
@@ -90,6 +87,11 @@ impl Keys {
     fn believed(&self) -> impl Iterator<Item = &TokenKey> {
         std::iter::once(&self.token).chain(&self.previous)
     }
+}
+
+/// The bytes of a key, if it is one.
+pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text.trim()).ok().filter(|bytes| bytes.len() >= MIN_KEY)
 }
 
 impl TokenKey {

@@ -60,7 +60,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Checks what the types cannot. Keys are checked by [`Keys::from_config`].
+    /// Checks what the types cannot. Whether a key that is not set is needed depends on the profile.
     ///
     /// # Errors
     /// The first setting out of range.
@@ -80,6 +80,15 @@ impl Config {
         }
         if self.otp_per_phone == 0 {
             return Err(Invalid::new("otp_per_phone", "at least 1"));
+        }
+        for (name, key) in [
+            ("token_key", &self.token_key),
+            ("previous_token_key", &self.previous_token_key),
+            ("phone_key", &self.phone_key),
+        ] {
+            if !key.reveal().is_empty() && keys::decode(key.reveal()).is_none() {
+                return Err(Invalid::new(name, format!("base64 of at least {} bytes", keys::MIN_KEY)));
+            }
         }
         Ok(())
     }

@@ -68,7 +68,7 @@ impl Relay {
     async fn take(&self, entry: &OutboxEntry) -> Result<bool, StoreError> {
         let now = self.clock.now();
         let Some(due_at) = entry.due_at else { return Ok(false) };
-        if due_at > now {
+        if !entry.is_due(now, self.longest_wait_ms()) {
             return Ok(entry.attempts == 0 && due_at.since_ms(now) > LEASE_MARGIN_MS);
         }
         let entry = entry.clone();

@@ -7,7 +7,7 @@ mod queue;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use entity::{OutboxEntry, Ride, Shards, value::Id};
+use entity::{OutboxEntry, Ride, Shards, outbox::LEASE_MS, value::Id};
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 pub use queue::{RelayInbox, RelayWaker, queue};
 use runtime::{Clock, Invalid, task::Shutdown};
@@ -139,10 +139,18 @@ impl Relay {
     /// Rides with a due message; an error is logged and tried again at the next sweep.
     async fn due(&self) -> Vec<Id<Ride>> {
         let limit = self.config.concurrency as u64 * 4;
-        OutboxEntry::due_rides(&self.shards, self.clock.now(), limit).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the outbox could not be searched");
-            vec![]
-        })
+        OutboxEntry::due_rides(&self.shards, self.clock.now(), self.longest_wait_ms(), limit).await.unwrap_or_else(
+            |error| {
+                tracing::warn!(%error, "the outbox could not be searched");
+                vec![]
+            },
+        )
+    }
+
+    /// The longest that a message is leased or put off: one that is due later still was written before the clock was
+    /// set back.
+    fn longest_wait_ms(&self) -> i64 {
+        i64::from(self.config.max_backoff_ms).max(LEASE_MS)
     }
 
     /// Wait before try number `attempts + 1`: doubled each time, the upper half of it drawn from the ride's id so

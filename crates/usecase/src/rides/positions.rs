@@ -25,10 +25,10 @@ pub struct Position {
 }
 
 impl Position {
-    /// Whether it is too old to be shown as current.
+    /// Whether it is too old to be shown as current, or nobody knows how old it is.
     #[must_use]
     pub fn is_stale(&self, now: Millis) -> bool {
-        now.since_ms(self.observed_at) > STALE_AFTER_MS
+        now.since_ms(self.observed_at) > STALE_AFTER_MS || self.observed_at.is_from_the_future(now)
     }
 }
 
@@ -37,8 +37,8 @@ impl Position {
 pub struct Positions(Arc<Mutex<HashMap<DriverId, watch::Sender<Option<Position>>>>>);
 
 impl Positions {
-    /// Takes a newer position; `false` when there are too many drivers to remember another one. One from the future
-    /// was kept before the clock was put back: it hides none that comes now.
+    /// Takes a newer position, or any when the last one is from before the clock was set back; `false` when there are
+    /// too many drivers to remember another one.
     #[must_use]
     pub fn report(&self, driver_id: &DriverId, position: Position, now: Millis) -> bool {
         let mut drivers = self.lock();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use entity::{
     Actor, Change, Ride, RideStatus, Shards, StoreError,
     ride::states::timeout_of,
-    value::{Id, Millis},
+    value::{Id, Millis, Shard},
 };
 
 use super::{ChangeError, Config, commit};
@@ -24,6 +24,24 @@ pub struct TimeOutRides {
 }
 
 impl TimeOutRides {
+    /// For the first run, and for one that finds the clock behind the run before it: statuses that seem to begin in the
+    /// future time out in the time they have, and not when that future comes. The rides stay as they are.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn after_step_back(&self, now: Millis) -> Result<(), StoreError> {
+        let Some(any) = Shard::new(0) else { return Ok(()) };
+        let timeouts = self.config.timeouts();
+        let brought: u64 = self
+            .shards
+            .write(any, move |tx| Box::pin(async move { Ride::bring_deadlines_back(tx, &timeouts, now).await }))
+            .await?;
+        if brought > 0 {
+            tracing::warn!(rides = brought, "the clock was set back: rides get the time of their status again");
+        }
+        Ok(())
+    }
+
     /// Moves rides that timed out by `now`, a batch at most, and says whether another batch may be waiting. A ride
     /// that cannot be moved is logged and does not keep the others waiting.
     ///

@@ -66,10 +66,10 @@ fn judge(decision: Decision, spoken: &mut Vec<Quota>) -> Result<(), Refused> {
     spoken.push(decision.quota());
     match decision {
         Decision::Admitted(_) => Ok(()),
-        Decision::Refused { policy, retry_after, .. } => {
+        Decision::Refused { quota, retry_after } => {
             let seconds = retry_after.as_secs_f64().ceil().clamp(1.0, 86_400.0);
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-            Err(Refused { policy, retry_after_s: seconds as u32 })
+            Err(Refused { policy: quota.policy, retry_after_s: seconds as u32 })
         }
     }
 }

@@ -51,7 +51,8 @@ pub(crate) async fn follow(
         api: api.clone(),
         feed,
         heartbeat,
-        token_end: Box::pin(tokio::time::sleep(Duration::from_millis(token_life))),
+        token_ends: caller.token_ends,
+        token_timer: Box::pin(tokio::time::sleep(Duration::from_millis(token_life))),
         shutdown: api.supervisor.shutdown_signal(),
         greeting: Some(format!("retry: {retry}\n\n")),
         told_stale: None,
@@ -71,7 +72,8 @@ struct Stream {
     api: web::Data<Api>,
     feed: Feed,
     heartbeat: Interval,
-    token_end: std::pin::Pin<Box<tokio::time::Sleep>>,
+    token_ends: Millis,
+    token_timer: std::pin::Pin<Box<tokio::time::Sleep>>,
     shutdown: Shutdown,
     greeting: Option<String>,
     told_stale: Option<Millis>,
@@ -87,7 +89,7 @@ impl Stream {
         let next = tokio::select! {
             biased;
             () = self.shutdown.wait() => return None,
-            () = &mut self.token_end => return None,
+            () = &mut self.token_timer => return None,
             _ = self.heartbeat.tick() => return self.beat().await,
             next = self.feed.next() => next,
         };
@@ -114,6 +116,10 @@ impl Stream {
             return None;
         }
         let now = self.api.clock.now();
+        // The timer knows nothing of a clock that was set, nor of a machine that slept.
+        if now >= self.token_ends {
+            return None;
+        }
         let stale = self.feed.stale_position(now).filter(|p| self.told_stale != Some(p.observed_at));
         let told = stale.map(|position| {
             self.told_stale = Some(position.observed_at);

@@ -21,6 +21,8 @@ pub(crate) fn configure(app: &mut web::ServiceConfig) {
         .service(resource("/sandbox/rides/{id}", [(Method::PUT, web::to(force))]))
         .service(resource("/sandbox/partners/{name}", [(Method::PUT, web::to(set_faults))]))
         .service(resource("/sandbox/payment/{id}", [(Method::PUT, web::to(set_decline))]));
+    #[cfg(debug_assertions)]
+    app.service(resource("/sandbox/clock", [(Method::PUT, web::to(set_clock))]));
 }
 
 fn control(api: &Api) -> Result<Arc<dyn SandboxControl>, Problem> {
@@ -119,6 +121,20 @@ async fn set_decline(
 ) -> Result<HttpResponse, Problem> {
     control(&api)?.set_decline(id.0, body.0.decline);
     Ok(HttpResponse::NoContent().finish())
+}
+
+#[cfg(debug_assertions)]
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClockBody {
+    offset_ms: i64,
+}
+
+/// Moves this process's clock away from the machine's, for tests; a release build has no such route.
+#[cfg(debug_assertions)]
+async fn set_clock(api: web::Data<Api>, body: JsonBody<ClockBody>) -> HttpResponse {
+    api.clock.set_offset_ms(body.0.offset_ms);
+    HttpResponse::NoContent().finish()
 }
 
 fn share(field: &str, value: f64) -> Result<(), Problem> {

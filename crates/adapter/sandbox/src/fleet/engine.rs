@@ -161,6 +161,15 @@ impl Engine {
         }
     }
 
+    /// Plans every ride anew: timers would wait for the old time to come.
+    pub(crate) fn clock_set_back(&mut self, now: Millis) {
+        for known in self.rides.values_mut() {
+            known.view.status_at = known.view.status_at.min(now);
+        }
+        self.sweep.next_page = self.sweep.next_page.map(|_| now);
+        self.settings_changed(now);
+    }
+
     fn ring(&mut self, timer: &Timer, now: Millis) -> Option<Job> {
         let known = self.rides.get(&timer.ride_id).filter(|known| known.plan == timer.plan)?;
         match timer.what {
@@ -284,7 +293,8 @@ impl Engine {
         known.seen = seen;
         let newer = ride.version > known.view.version;
         if newer {
-            known.view = View::of(ride);
+            // A leg that seems to begin in the future begins now: the clock was set back.
+            known.view = View { status_at: ride.status_at.min(now), ..View::of(ride) };
             known.failures = 0;
         }
         if known.stepping {

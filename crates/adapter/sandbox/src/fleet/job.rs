@@ -84,5 +84,7 @@ async fn is_told(shards: &Shards, ride: &Ride) -> Result<bool, StoreError> {
         return Ok(true);
     }
     let heads = OutboxEntry::heads(shards.read(ride.id.shard()), ride.id).await?;
-    Ok(heads.iter().all(|head| head.message != Message::RequestDriver))
+    // The request may also stand behind the withdrawal of the driver before.
+    let is_for_dispatch = |message: &Message| matches!(message, Message::RequestDriver | Message::WithdrawDriver);
+    Ok(!heads.iter().any(|head| is_for_dispatch(&head.message)))
 }

@@ -101,10 +101,15 @@ impl Fleet {
         let mut settings = self.shared.settings.subscribe();
         let clock = &self.shared.actions.clock;
         *self.shared.busy() = Busy::new();
-        let mut engine = Engine::new(Arc::clone(&self.shared), clock.now());
+        let mut latest = clock.now();
+        let mut engine = Engine::new(Arc::clone(&self.shared), latest);
         let mut running = FuturesUnordered::new();
         loop {
             let now = clock.now();
+            if now < latest {
+                engine.clock_set_back(now);
+            }
+            latest = now;
             for job in engine.due(IN_FLIGHT.saturating_sub(running.len()), now) {
                 running.push(job::perform(Arc::clone(&self.shared), job, now));
             }
