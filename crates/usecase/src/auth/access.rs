@@ -51,7 +51,8 @@ pub(super) fn sign(config: &Config, keys: &Keys, session: &Session, now: Millis)
         sid: session.id.to_string(),
         dev: session.device_id.clone(),
         iat: now.0 / 1000,
-        exp: now.plus_s(config.access_ttl_s).0 / 1000,
+        // Whole seconds (RFC 7519), upwards: the client was told that it lives for all of `expires_in`.
+        exp: (now.plus_s(config.access_ttl_s).0 + 999) / 1000,
     };
     jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(&key.secret))
         .map_err(|e| KeysError::Sign(e.to_string()))
@@ -83,4 +84,30 @@ pub fn verify(keys: &Keys, token: &str, now: Millis) -> Result<Access, Denied> {
         device_id: claims.dev,
         expires_at,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use entity::value::Shard;
+    use runtime::Secret;
+
+    use super::*;
+
+    #[test]
+    fn a_token_lives_for_as_long_as_its_client_is_told() {
+        let key = Secret::new("A".repeat(44));
+        let config = Config { access_ttl_s: 600, token_key: key.clone(), phone_key: key, ..Config::default() };
+        let keys = Keys::from_config(&config).unwrap();
+        for ms in [0, 1, 999] {
+            let now = Millis(1_790_000_000_000 + ms);
+            let id = Id::new(now, 0, Shard::new(5).unwrap()).unwrap();
+            let passenger_id = Id::new(now, 0, Shard::new(5).unwrap()).unwrap();
+            let session = Session { id, passenger_id, device_id: "phone".to_owned(), generation: 1 };
+            let token = sign(&config, &keys, &session, now).unwrap();
+            let access = verify(&keys, &token, now.plus_ms(599_999)).unwrap();
+            assert_eq!((access.session_id, access.passenger_id), (id, passenger_id));
+            assert_eq!(verify(&keys, &token, access.expires_at), Err(Denied::Expired));
+            assert!(access.expires_at.since_ms(now) < 601_000);
+        }
+    }
 }
