@@ -52,7 +52,7 @@ impl Program {
     /// It could not be started, or ended with another code than 0.
     pub(crate) async fn run(mut self) -> Result<(), String> {
         let status = self.command.status().await;
-        self.judge(status.map_err(|error| error.to_string())?)
+        self.judge(status.map_err(|error| format!("{} could not be started: {error}", self.name))?)
     }
 
     /// Runs it to its end and keeps what it wrote.
