@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use clap::Args;
+
 use crate::{
     program::{Program, target, text},
     step::{Outcome, Step},
@@ -25,9 +27,18 @@ pub(crate) fn dependencies() -> Step {
     })
 }
 
+/// Options of `cargo xtask audit`.
+#[derive(Args)]
+pub(crate) struct AuditOptions {
+    /// Do not hold it against the run when the list of known weaknesses cannot be fetched.
+    #[arg(long)]
+    pub(crate) accept_no_advisories: bool,
+}
+
 /// Known weaknesses. The list of them is fetched from the network each time: an old list would say too little.
-pub(crate) fn advisories() -> Step {
-    Step::new("advisories: cargo deny check advisories", async {
+pub(crate) fn advisories(options: &AuditOptions) -> Step {
+    let accepted = options.accept_no_advisories;
+    Step::new("advisories: cargo deny check advisories", async move {
         let output = match tool().await {
             Ok(tool) => Program::new(tool).arguments(["--locked", "check", "advisories"]).output().await,
             Err(why) => Err(why),
@@ -38,7 +49,10 @@ pub(crate) fn advisories() -> Step {
         };
         let said = text(&output);
         eprint!("{said}");
-        judge(output.status.success(), &said)
+        match judge(output.status.success(), &said) {
+            Outcome::CouldNotRun(why) if accepted => Outcome::Accepted(why),
+            outcome => outcome,
+        }
     })
 }
 

@@ -38,6 +38,8 @@ enum Command {
     /// What takes long: many fuzz cases, a replay with many crashes, the audit of the dependencies. Every step is run,
     /// also after one has failed.
     Nightly(nightly::Options),
+    /// Licences, bans, sources and known weaknesses of the dependencies (cargo deny).
+    Audit(deny::AuditOptions),
 }
 
 // One thread is enough to wait for other programs.
@@ -60,6 +62,7 @@ async fn run(command: Command) -> ExitCode {
         Command::Fuzz(options) => step::until_failure(vec![step::build(), fuzz::step(options)]).await,
         Command::Conformance => step::until_failure(vec![step::build(), conformance::step()]).await,
         Command::Nightly(options) => nightly::run(options).await,
+        Command::Audit(options) => step::every(vec![deny::dependencies(), deny::advisories(&options)]).await,
     }
 }
 

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::{
     deny, fuzz,
     program::{Program, built, gateway_binary},
-    step::{self, Done, Outcome, Step},
+    step::{self, Outcome, Step},
 };
 
 /// Options of `cargo xtask nightly`.
@@ -22,9 +22,8 @@ pub(crate) struct Options {
     /// How often the gateway is killed while it serves a replay.
     #[arg(long, default_value_t = 50)]
     kills: u32,
-    /// Exit with 0 although the list of known weaknesses could not be fetched.
-    #[arg(long)]
-    accept_no_advisories: bool,
+    #[command(flatten)]
+    audit: deny::AuditOptions,
 }
 
 /// Runs every step; the exit code is 0 when each held.
@@ -38,15 +37,9 @@ pub(crate) async fn run(options: Options) -> ExitCode {
         fuzz::step(fuzz).only_if(&built, not_built),
         replay(options.kills).only_if(&built, not_built),
         deny::dependencies(),
-        deny::advisories(),
+        deny::advisories(&options.audit),
     ];
-    let mut all = step::every(steps).await;
-    let advisories = all.pop();
-    if all.iter().all(is_ok) && advisories.is_some_and(|done| is_accepted(&done, options.accept_no_advisories)) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    step::every(steps).await
 }
 
 fn release_build(built: Rc<Cell<bool>>) -> Step {
@@ -69,12 +62,4 @@ fn replay(kills: u32) -> Step {
         let replay = ["replay", "--kills", &kills.to_string()];
         Program::new(tool).arguments(replay).arguments(["--server".as_ref(), server.as_os_str()]).run().await.into()
     })
-}
-
-fn is_ok(done: &Done) -> bool {
-    done.outcome == Outcome::Ok
-}
-
-fn is_accepted(done: &Done, without: bool) -> bool {
-    is_ok(done) || (without && matches!(done.outcome, Outcome::CouldNotRun(_)))
 }

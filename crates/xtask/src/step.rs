@@ -19,6 +19,8 @@ pub(crate) enum Outcome {
     Failed(String),
     /// Nothing is known, because something is missing that the step needs; what, in words.
     CouldNotRun(String),
+    /// The same, and whoever called it said beforehand that this will do.
+    Accepted(String),
 }
 
 impl From<Result<(), String>> for Outcome {
@@ -73,7 +75,12 @@ pub(crate) async fn until_failure(steps: Vec<Step>) -> ExitCode {
 }
 
 /// Runs every step and says at the end how each ended.
-pub(crate) async fn every(steps: Vec<Step>) -> Vec<Done> {
+pub(crate) async fn every(steps: Vec<Step>) -> ExitCode {
+    let well = each(steps).await.iter().all(|done| matches!(done.outcome, Outcome::Ok | Outcome::Accepted(_)));
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn each(steps: Vec<Step>) -> Vec<Done> {
     let (start, count) = (now(), steps.len());
     let mut all = Vec::new();
     for (i, step) in steps.into_iter().enumerate() {
@@ -87,11 +94,10 @@ pub(crate) async fn every(steps: Vec<Step>) -> Vec<Done> {
 }
 
 /// A step that was done.
-pub(crate) struct Done {
+struct Done {
     title: String,
     took: Duration,
-    /// How it ended.
-    pub(crate) outcome: Outcome,
+    outcome: Outcome,
 }
 
 impl Done {
@@ -100,6 +106,7 @@ impl Done {
             Outcome::Ok => ("ok", ""),
             Outcome::Failed(why) => ("FAILED", why.as_str()),
             Outcome::CouldNotRun(why) => ("could not run", why.as_str()),
+            Outcome::Accepted(why) => ("not run", why.as_str()),
         };
         let took = format!("{:.0?}", self.took);
         // The first line says it; the rest was shown when it happened.
@@ -116,7 +123,9 @@ async fn one(number: usize, count: usize, step: Step) -> Done {
     match &outcome {
         Outcome::Ok => eprintln!("xtask [{number}/{count}] {title}: ok in {took:.1?}"),
         Outcome::Failed(why) => eprintln!("xtask [{number}/{count}] {title}: FAILED after {took:.1?}: {why}"),
-        Outcome::CouldNotRun(why) => eprintln!("xtask [{number}/{count}] {title}: could not run: {why}"),
+        Outcome::CouldNotRun(why) | Outcome::Accepted(why) => {
+            eprintln!("xtask [{number}/{count}] {title}: could not run: {why}");
+        }
     }
     Done { title, took, outcome }
 }
@@ -163,13 +172,13 @@ mod tests {
             counted(&runs, missing),
             counted(&runs, Outcome::Ok),
         ];
-        let all = every(steps).await;
+        let all = each(steps).await;
         assert_eq!(runs.get(), 3);
         let lines: Vec<_> = all.iter().map(Done::line).collect();
         assert!(lines[0].contains("FAILED") && lines[0].ends_with("(broken)"), "{lines:?}");
         assert!(lines[1].contains("could not run") && lines[1].ends_with("(no network)"), "{lines:?}");
         let never = counted(&runs, Outcome::Ok).only_if(&Rc::new(Cell::new(false)), "not built");
-        assert_eq!(every(vec![never]).await[0].outcome, Outcome::CouldNotRun("not built".to_owned()));
+        assert_eq!(each(vec![never]).await[0].outcome, Outcome::CouldNotRun("not built".to_owned()));
         assert_eq!(runs.get(), 3);
         assert!(lines[2].trim().starts_with("ok") && lines[2].ends_with("a step"), "{lines:?}");
     }
