@@ -204,7 +204,8 @@ async fn a_ride_is_rated_once_and_only_when_completed() {
     let rate = async |body: Value| passenger.api.post(&format!("/v1/rides/{id}/rating"), &body).send().await;
     rate(json!({ "stars": 5, "tags": [] })).await.problem(409, "ride-not-completed");
     driver.step(&id, "complete").await.expect(200);
-    rate(json!({ "stars": 4, "tags": ["clean", "calm"] })).await.expect(201);
+    // A whole number, however it is written.
+    rate(json!({ "stars": 4.0, "tags": ["clean", "calm"] })).await.expect(201);
     rate(json!({ "stars": 1, "tags": [] })).await.problem(409, "already-rated");
 }
 

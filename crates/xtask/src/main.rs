@@ -1,11 +1,20 @@
 //! The project's own commands: `cargo xtask <command>`.
 
+mod conformance;
+mod deny;
+mod fuzz;
+mod gateway;
+mod nightly;
+mod program;
+mod python;
+mod report;
 mod step;
+mod testing;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use step::{Step, run_all};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The project's own commands.
 #[derive(Parser)]
@@ -17,49 +26,84 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs the tests of every crate: units, properties, the architecture and the end-to-end suites.
+    /// Runs every test: units, properties, the architecture, end to end; then the conformance walk and a fuzz run.
     ///
-    /// Needs the Rust toolchain and a C compiler, nothing else. Arguments after `--` go to the tests themselves:
-    /// `cargo xtask test -- architecture`.
-    Test {
-        /// Passed on to every test binary, such as part of a test's name.
-        #[arg(last = true)]
-        for_tests: Vec<String>,
-    },
+    /// Needs the Rust toolchain, a C compiler, and Python 3.11 with venv and pip. Arguments after `--` go to the Rust
+    /// tests, and these alone are run then: `cargo xtask test -- architecture`.
+    Test(testing::Options),
+    /// Fuzzes a private gateway from its OpenAPI document.
+    Fuzz(fuzz::Options),
+    /// Walks the whole contract of a private gateway, as a client in another language would.
+    Conformance,
+    /// What takes long: many fuzz cases, a replay with many crashes, the audit of the dependencies. Every step is run,
+    /// also after one has failed.
+    Nightly(nightly::Options),
+    /// Licences, bans, sources and known weaknesses of the dependencies (cargo deny).
+    Audit(deny::AuditOptions),
 }
 
-fn main() -> ExitCode {
-    match Cli::parse().command {
-        Command::Test { for_tests } => run_all(&test_steps(for_tests)),
+// One thread is enough to wait for other programs.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    // What was begun is dropped when a signal comes first: programs are ended, temporary folders removed.
+    tokio::select! {
+        code = run(command) => code,
+        () = told_to_stop() => {
+            eprintln!("xtask: told to stop");
+            ExitCode::from(130)
+        }
     }
 }
 
-/// One build of the whole workspace: building a package alone would select other features and compile the
-/// database stack a second time. Every test binary runs, also after one has failed.
-fn test_steps(for_tests: Vec<String>) -> Vec<Step> {
-    let mut tests = vec!["test", "--workspace", "--no-fail-fast"];
-    if !for_tests.is_empty() {
-        tests.push("--");
+async fn run(command: Command) -> ExitCode {
+    match command {
+        Command::Test(options) => testing::run(options).await,
+        Command::Fuzz(options) => step::until_failure(vec![step::build(), fuzz::step(options)]).await,
+        Command::Conformance => step::until_failure(vec![step::build(), conformance::step()]).await,
+        Command::Nightly(options) => nightly::run(options).await,
+        Command::Audit(options) => step::every(vec![deny::dependencies(), deny::advisories(&options)]).await,
     }
-    let tests = tests.into_iter().map(String::from).chain(for_tests).collect();
-    let build = ["test", "--workspace", "--no-run"].map(String::from).to_vec();
-    vec![Step::cargo("build the workspace and its tests", build), Step::cargo("run every test", tests)]
+}
+
+/// Ctrl-C or SIGTERM. Without signals there is only the terminal's own way.
+async fn told_to_stop() {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory as _;
         Cli::command().debug_assert();
     }
 
     #[test]
     fn arguments_after_two_dashes_reach_the_tests() {
-        let Command::Test { for_tests } = Cli::parse_from(["cargo xtask", "test", "--", "architecture"]).command;
-        let steps = test_steps(for_tests);
-        assert_eq!(steps.last().unwrap().arguments(), ["test", "--workspace", "--no-fail-fast", "--", "architecture"]);
+        let Command::Test(options) = Cli::parse_from(["cargo xtask", "test", "--", "architecture"]).command else {
+            panic!("not the test command");
+        };
+        assert_eq!(options.for_tests, ["architecture"]);
+        assert!(!options.without_python);
+    }
+
+    #[test]
+    fn a_fuzz_run_takes_its_size_and_its_seed() {
+        let Command::Fuzz(options) = Cli::parse_from(["cargo xtask", "fuzz", "--cases", "300", "--seed", "7"]).command
+        else {
+            panic!("not the fuzz command");
+        };
+        assert_eq!((options.cases, options.seed), (300, Some(7)));
     }
 }

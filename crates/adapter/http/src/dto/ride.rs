@@ -178,9 +178,9 @@ impl CancelBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RatingBody {
-    /// 1 to 5.
-    #[schema(minimum = 1, maximum = 5)]
-    pub stars: i64,
+    /// 1 to 5. Written as 5.0 it is the same number (JSON Schema 2020-12, section 6.1.1), and some clients write it so.
+    #[schema(value_type = i64, minimum = 1, maximum = 5)]
+    pub stars: f64,
     /// Up to 10 short labels.
     #[serde(default)]
     #[schema(value_type = Vec<RatingTag>, max_items = 10)]
@@ -196,8 +196,8 @@ impl RatingBody {
     /// # Errors
     /// Names the field that cannot be taken.
     pub fn check(self, rated_at: Millis) -> Result<entity::Rating, Problem> {
-        let stars = u8::try_from(self.stars).ok().filter(|s| (1..=5).contains(s));
-        let stars = stars.ok_or_else(|| Problem::invalid_field("stars", "1 to 5"))?;
+        let stars = (1..=5).find(|whole| f64::from(*whole) == self.stars);
+        let stars = stars.ok_or_else(|| Problem::invalid_field("stars", "1 to 5, whole"))?;
         if self.tags.len() > 10 {
             return Err(Problem::invalid_field("tags", "at most 10 labels"));
         }

@@ -1,0 +1,65 @@
+//! `cargo xtask nightly`.
+
+use std::{cell::Cell, process::ExitCode, rc::Rc};
+
+use clap::Args;
+
+use crate::{
+    deny, fuzz,
+    program::{Program, built, gateway_binary},
+    step::{self, Outcome, Step},
+};
+
+/// Options of `cargo xtask nightly`.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Fuzz cases at least.
+    #[arg(long, default_value_t = 50_000)]
+    cases: u32,
+    /// Seed of the fuzz run; at random if not said. It is printed.
+    #[arg(long)]
+    seed: Option<u32>,
+    /// How often the gateway is killed while it serves a replay.
+    #[arg(long, default_value_t = 50)]
+    kills: u32,
+    #[command(flatten)]
+    audit: deny::AuditOptions,
+}
+
+/// Runs every step; the exit code is 0 when each held.
+pub(crate) async fn run(options: Options) -> ExitCode {
+    let fuzz = fuzz::Options { cases: options.cases, seed: options.seed, workers: 2, profile: "release" };
+    // What an earlier build left must not be tested in place of what does not build.
+    let built = Rc::new(Cell::new(false));
+    let not_built = "the release build failed";
+    let steps = vec![
+        release_build(built.clone()),
+        fuzz::step(fuzz).only_if(&built, not_built),
+        replay(options.kills).only_if(&built, not_built),
+        deny::dependencies(),
+        deny::advisories(&options.audit),
+    ];
+    step::every(steps).await
+}
+
+fn release_build(built: Rc<Cell<bool>>) -> Step {
+    let build = ["build", "--release", "--workspace"];
+    Step::new(format!("release build: cargo {}", build.join(" ")), async move {
+        let outcome = Outcome::from(Program::cargo().arguments(build).run().await);
+        built.set(outcome == Outcome::Ok);
+        outcome
+    })
+}
+
+/// Trips of a real day while the gateway is killed again and again: nothing acknowledged may be lost or doubled.
+fn replay(kills: u32) -> Step {
+    Step::new(format!("replay of a real day with {kills} kills"), async move {
+        let programs = built("release", "loadtest").and_then(|tool| Ok((tool, gateway_binary("release")?)));
+        let (tool, server) = match programs {
+            Ok(programs) => programs,
+            Err(why) => return Outcome::CouldNotRun(why),
+        };
+        let replay = ["replay", "--kills", &kills.to_string()];
+        Program::new(tool).arguments(replay).arguments(["--server".as_ref(), server.as_os_str()]).run().await.into()
+    })
+}
