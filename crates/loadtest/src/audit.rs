@@ -13,7 +13,7 @@ use crate::{
     money::Bill,
     outage::Stop,
     passenger::{End, Passenger, Taken},
-    payment::{AT_REST_WITHIN, Looked, at_rest},
+    payment::{AT_REST_WITHIN, at_rest},
     promises::Kind,
     settle::expect_code,
     trip::{check_same_key, lost},
@@ -156,7 +156,7 @@ async fn pay(
 ) -> Result<Bill, Stop> {
     let request = Request::receipt(&ride.id);
     let ask = async || client.read(&request, &passenger.send(client, &request).await?, 200);
-    let Looked { receipt: again, breach } = at_rest(&client.halt, end.ride.status, until, ask).await?;
+    let (again, breach) = at_rest(&client.halt, end.ride.status, until, ask).await?;
     if let Some((kind, detail)) = breach {
         client.promises.broken(kind, Some(&ride.id), detail);
     }

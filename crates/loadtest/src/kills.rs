@@ -8,12 +8,7 @@ use std::{
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::sync::watch;
 
-use crate::{
-    client::Client,
-    outage::Why,
-    promises::Kind,
-    server::{Server, State},
-};
+use crate::{client::Client, outage::Why, promises::Kind, server::Server};
 
 /// From a start of the server to a kill in the middle of that start (it takes some 15 ms), microseconds.
 const WITHIN_START_US: Range<u64> = 0..25_000;
@@ -81,26 +76,32 @@ async fn keep_killing(
     let mut kills = kills.iter();
     let mut next = kills.next();
     loop {
-        let since_start = server.since_start();
-        tokio::select! {
-            state = server.changed() => match state? {
-                State::Ready => client.outages.end(Instant::now()),
-                State::Starting => {}
-            },
-            due = wait(next, since_start, ended) => {
-                if !due {
-                    break;
-                }
-                client.outages.begin(Instant::now());
-                server.kill_and_start_again().await?;
-                next = kills.next();
+        let (since_start, is_ready) = (server.since_start(), server.is_ready());
+        let news = async {
+            match is_ready {
+                true => Err(server.ended().await),
+                false => server.until_ready().await,
             }
+        };
+        let over = tokio::select! {
+            news = news => {
+                news?;
+                client.outages.end(Instant::now());
+                continue;
+            }
+            due = wait(next, since_start, ended) => !due,
+        };
+        if over {
+            break;
         }
+        client.outages.begin(Instant::now());
+        server.kill_and_start_again().await?;
+        next = kills.next();
     }
-    while server.state() == State::Starting {
-        server.changed().await?;
+    if !server.is_ready() {
+        server.until_ready().await?;
+        client.outages.end(Instant::now());
     }
-    client.outages.end(Instant::now());
     Ok(())
 }
 

@@ -98,7 +98,9 @@ fn differs(bill: &Bill, statement: &Statement) -> Option<String> {
         0 => taken.is_empty() && reserved.len() <= 1 && freed.len() == reserved.len(),
         _ => taken == [&bill.due] && reserved.len() == 1 && freed.is_empty(),
     };
+    let list = |all: &[&Money]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
     (!right).then(|| {
+        let [reserved, taken, freed] = [&reserved, &taken, &freed].map(|all| list(all));
         format!("ride {}: due {}, the bank reserved {reserved:?}, took {taken:?}, freed {freed:?}", bill.ride, bill.due)
     })
 }

@@ -23,13 +23,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// The settings of a server: name and value of variables of its environment.
 pub(crate) type Settings = Vec<(&'static str, String)>;
 
-/// Whether it serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    Starting,
-    Ready,
-}
-
 /// A running gateway. Dropping it kills the process and removes the folder, unless it is to be kept.
 pub(crate) struct Server {
     binary: PathBuf,
@@ -41,7 +34,7 @@ pub(crate) struct Server {
     http: reqwest::Client,
     child: Child,
     began: Instant,
-    state: State,
+    is_ready: bool,
     /// How long each start took that came to its end.
     starts: Vec<Duration>,
 }
@@ -65,13 +58,11 @@ impl Server {
             .map_err(|e| e.to_string())?;
         let settings = settings.into_iter().filter(|(name, _)| std::env::var_os(name).is_none()).collect();
         let child = spawn(&binary, &folder, public, internal, &settings)?;
-        let (began, state) = (Instant::now(), State::Starting);
+        let (began, is_ready) = (Instant::now(), false);
         let (keeps_folder, starts) = (false, Vec::new());
         let mut server =
-            Self { binary, folder, keeps_folder, public, internal, settings, http, child, began, state, starts };
-        while server.state == State::Starting {
-            server.changed().await.inspect_err(|_| server.keep_folder())?;
-        }
+            Self { binary, folder, keeps_folder, public, internal, settings, http, child, began, is_ready, starts };
+        server.until_ready().await.inspect_err(|_| server.keep_folder())?;
         Ok(server)
     }
 
@@ -91,18 +82,23 @@ impl Server {
         }
         self.child.kill().await.map_err(|e| format!("it could not be killed: {e}"))?;
         self.child = spawn(&self.binary, &self.folder, self.public, self.internal, &self.settings)?;
-        (self.began, self.state) = (Instant::now(), State::Starting);
+        (self.began, self.is_ready) = (Instant::now(), false);
         Ok(())
     }
 
-    /// Waits until it is ready when it is starting, and for ever when it is ready. May be dropped and called again.
+    /// Waits until it ends by itself; how.
+    pub(crate) async fn ended(&mut self) -> String {
+        match self.child.wait().await {
+            Ok(status) => format!("it ended by itself: {status}"),
+            Err(error) => format!("nothing is known of it any more: {error}"),
+        }
+    }
+
+    /// Waits until it is ready. May be dropped and called again.
     ///
     /// # Errors
     /// It ended by itself, or is not ready in time; in words.
-    pub(crate) async fn changed(&mut self) -> Result<State, String> {
-        if self.state == State::Ready {
-            return Err(self.ended().await);
-        }
+    pub(crate) async fn until_ready(&mut self) -> Result<(), String> {
         let url = format!("http://{}/health/ready", self.internal);
         while self.began.elapsed() < READY_WITHIN {
             if let Ok(Some(status)) = self.child.try_wait() {
@@ -110,17 +106,17 @@ impl Server {
             }
             if self.http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
                 self.starts.push(self.began.elapsed());
-                self.state = State::Ready;
-                return Ok(State::Ready);
+                self.is_ready = true;
+                return Ok(());
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
         Err(format!("the server was not ready within {} s; see {}", READY_WITHIN.as_secs(), self.log().display()))
     }
 
-    /// Whether it serves.
-    pub(crate) fn state(&self) -> State {
-        self.state
+    /// Whether it was seen to be ready since its last start.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.is_ready
     }
 
     /// How long ago its last start began.
@@ -131,13 +127,6 @@ impl Server {
     /// How long each start took that was not cut short, the first one first.
     pub(crate) fn starts(&self) -> &[Duration] {
         &self.starts
-    }
-
-    async fn ended(&mut self) -> String {
-        match self.child.wait().await {
-            Ok(status) => format!("it ended by itself: {status}"),
-            Err(error) => format!("nothing is known of it any more: {error}"),
-        }
     }
 
     /// SIGTERM, and SIGKILL when that does not end it in time.
@@ -256,11 +245,11 @@ mod tests {
         std::fs::create_dir(&folder).unwrap();
         let pid = child.id().unwrap();
         let (public, internal) = free_ports().unwrap();
-        let (binary, began, state) = (PathBuf::from("sleep"), Instant::now(), State::Ready);
+        let (binary, began, is_ready) = (PathBuf::from("sleep"), Instant::now(), true);
         let (http, settings, starts) = (reqwest::Client::new(), Vec::new(), Vec::new());
         let keeps_folder = false;
         let folder_too = folder.clone();
-        drop(Server { binary, folder, keeps_folder, public, internal, settings, http, child, began, state, starts });
+        drop(Server { binary, folder, keeps_folder, public, internal, settings, http, child, began, is_ready, starts });
         assert!(!folder_too.exists());
         assert!(!Path::new(&format!("/proc/{pid}")).exists());
     }
