@@ -146,7 +146,8 @@ impl Node {
         let end_ride = Arc::new(EndRide { config: rides.clone(), shards: shards() });
         let report_location = Arc::new(ReportLocation { positions: positions.clone() });
 
-        let sandbox = settings.sandbox.enabled.then(|| Sandbox::new(settings.sandbox.clone(), self.entropy.clone()));
+        let sandbox = || Sandbox::new(settings.sandbox.clone(), self.entropy.clone());
+        let sandbox = settings.sandbox.enabled.then(sandbox).transpose()?;
         let partners = self.partners(settings, sandbox.as_ref());
         let fleet = sandbox.map(|sandbox| {
             let (drive, end, report) = (drive_ride.clone(), end_ride.clone(), report_location.clone());

@@ -5,65 +5,38 @@ use serde_json::{Value, json};
 
 use crate::trips::Trip;
 
-/// A call, for counting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Call {
-    States,
-    Fleet,
-    Otp,
-    Sms,
-    Token,
-    Refresh,
-    Quote,
-    Request,
-    Events,
-    Replay,
-    Ride,
-    Receipt,
-    Rate,
-    History,
-}
-
-impl Call {
-    /// For people.
-    pub(crate) fn title(self) -> &'static str {
-        match self {
-            Self::States => "GET ride-states",
-            Self::Fleet => "PUT sandbox/fleet",
-            Self::Otp => "POST auth/otp",
-            Self::Sms => "GET sandbox/sms",
-            Self::Token => "POST auth/token",
-            Self::Refresh => "POST auth/refresh",
-            Self::Quote => "POST quotes",
-            Self::Request => "POST rides",
-            Self::Events => "GET rides/{id}/events, until it answers",
-            Self::Replay => "GET rides/{id}/events, of an ended ride",
-            Self::Ride => "GET rides/{id}",
-            Self::Receipt => "GET rides/{id}/receipt",
-            Self::Rate => "POST rides/{id}/rating",
-            Self::History => "GET rides",
-        }
-    }
-}
+/// Why passengers of this tool call a ride off.
+pub(crate) const CHANGED_PLANS: &str = "changed-plans";
 
 /// A request that can be sent again.
 #[derive(Clone)]
 pub(crate) struct Request {
-    pub(crate) call: Call,
+    /// For counting and for people.
+    pub(crate) call: &'static str,
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) body: Option<Value>,
     pub(crate) headers: Vec<(&'static str, String)>,
     /// The ride it speaks about.
     pub(crate) ride: Option<String>,
+    /// A 200 is a stream.
+    pub(crate) streams: bool,
 }
 
 impl Request {
-    fn get(call: Call, path: impl Into<String>) -> Self {
-        Self { call, method: Method::GET, path: path.into(), body: None, headers: Vec::new(), ride: None }
+    fn get(call: &'static str, path: impl Into<String>) -> Self {
+        Self {
+            call,
+            method: Method::GET,
+            path: path.into(),
+            body: None,
+            headers: Vec::new(),
+            ride: None,
+            streams: false,
+        }
     }
 
-    fn post(call: Call, path: impl Into<String>, body: Value) -> Self {
+    fn post(call: &'static str, path: impl Into<String>, body: Value) -> Self {
         Self { method: Method::POST, body: Some(body), ..Self::get(call, path) }
     }
 
@@ -79,29 +52,37 @@ impl Request {
     }
 
     pub(crate) fn states() -> Self {
-        Self::get(Call::States, "/v1/ride-states")
+        Self::get("GET ride-states", "/v1/ride-states")
     }
 
     pub(crate) fn fleet(drivers: u32, time_scale: u32, accept_probability: f64) -> Self {
         let body = json!({ "drivers": drivers, "time_scale": time_scale, "accept_probability": accept_probability });
-        Self { method: Method::PUT, ..Self::post(Call::Fleet, "/sandbox/fleet", body) }
+        Self { method: Method::PUT, ..Self::post("PUT sandbox/fleet", "/sandbox/fleet", body) }
     }
 
     pub(crate) fn otp(phone: &str, device: &str) -> Self {
-        Self::post(Call::Otp, "/v1/auth/otp", json!({ "phone": phone, "device_id": device }))
+        Self::post("POST auth/otp", "/v1/auth/otp", json!({ "phone": phone, "device_id": device }))
     }
 
     pub(crate) fn sms(phone: &str) -> Self {
-        Self::get(Call::Sms, format!("/sandbox/sms/{phone}"))
+        Self::get("GET sandbox/sms", format!("/sandbox/sms/{phone}"))
     }
 
     pub(crate) fn token(challenge: &str, code: &str, device: &str) -> Self {
         let body = json!({ "challenge_id": challenge, "code": code, "device_id": device });
-        Self::post(Call::Token, "/v1/auth/token", body)
+        Self::post("POST auth/token", "/v1/auth/token", body)
     }
 
     pub(crate) fn refresh(token: &str) -> Self {
-        Self::post(Call::Refresh, "/v1/auth/refresh", json!({ "refresh_token": token }))
+        Self::post("POST auth/refresh", "/v1/auth/refresh", json!({ "refresh_token": token }))
+    }
+
+    pub(crate) fn me() -> Self {
+        Self::get("GET me", "/v1/me")
+    }
+
+    pub(crate) fn quote_again(quote: &str) -> Self {
+        Self::get("GET quotes/{id}", format!("/v1/quotes/{quote}"))
     }
 
     pub(crate) fn quote(trip: &Trip) -> Self {
@@ -109,22 +90,24 @@ impl Request {
             "pickup": { "lat": trip.pickup_lat, "lng": trip.pickup_lng },
             "dropoff": { "lat": trip.dropoff_lat, "lng": trip.dropoff_lng },
         });
-        Self::post(Call::Quote, "/v1/quotes", body)
+        Self::post("POST quotes", "/v1/quotes", body)
     }
 
     pub(crate) fn ride(quote: &str, product: &str, key: &str) -> Self {
-        Self::post(Call::Request, "/v1/rides", json!({ "quote_id": quote, "product": product }))
+        Self::post("POST rides", "/v1/rides", json!({ "quote_id": quote, "product": product }))
             .with("idempotency-key", format!("\"{key}\""))
     }
 
     pub(crate) fn show(ride: &str) -> Self {
-        Self::get(Call::Ride, format!("/v1/rides/{ride}")).of(ride)
+        Self::get("GET rides/{id}", format!("/v1/rides/{ride}")).of(ride)
     }
 
     /// The events after `last`, or from the ride as it is now.
     pub(crate) fn events(ride: &str, last: Option<u64>) -> Self {
-        let request =
-            Self::get(Call::Events, format!("/v1/rides/{ride}/events")).of(ride).with("accept", "text/event-stream");
+        let mut request = Self::get("GET rides/{id}/events, until it answers", format!("/v1/rides/{ride}/events"))
+            .of(ride)
+            .with("accept", "text/event-stream");
+        request.streams = true;
         match last {
             Some(last) => request.with("last-event-id", last.to_string()),
             None => request,
@@ -133,25 +116,30 @@ impl Request {
 
     /// The same of a ride that has ended, counted apart: its time is that of a replay.
     pub(crate) fn replay(ride: &str, last: u64) -> Self {
-        Self { call: Call::Replay, ..Self::events(ride, Some(last)) }
+        Self { call: "GET rides/{id}/events, of an ended ride", ..Self::events(ride, Some(last)) }
+    }
+
+    /// Calls the ride off; `agreed` is the token that came with the fee.
+    pub(crate) fn cancel(ride: &str, agreed: Option<&str>) -> Self {
+        let mut body = json!({ "reason": CHANGED_PLANS });
+        if let Some(agreed) = agreed {
+            body["confirmation_token"] = agreed.into();
+        }
+        Self::post("POST rides/{id}/cancel", format!("/v1/rides/{ride}/cancel"), body).of(ride)
     }
 
     pub(crate) fn receipt(ride: &str) -> Self {
-        Self::get(Call::Receipt, format!("/v1/rides/{ride}/receipt")).of(ride)
+        Self::get("GET rides/{id}/receipt", format!("/v1/rides/{ride}/receipt")).of(ride)
     }
 
     pub(crate) fn rate(ride: &str, stars: u8) -> Self {
-        Self::post(Call::Rate, format!("/v1/rides/{ride}/rating"), json!({ "stars": stars, "tags": [] })).of(ride)
+        Self::post("POST rides/{id}/rating", format!("/v1/rides/{ride}/rating"), json!({ "stars": stars, "tags": [] }))
+            .of(ride)
     }
 
     pub(crate) fn history(limit: usize, cursor: Option<&str>) -> Self {
-        match cursor {
-            None => Self::get(Call::History, format!("/v1/rides?limit={limit}")),
-            Some(cursor) => {
-                let cursor = escape(cursor);
-                Self::get(Call::History, format!("/v1/rides?limit={limit}&cursor={cursor}"))
-            }
-        }
+        let cursor = cursor.map(|cursor| format!("&cursor={}", escape(cursor))).unwrap_or_default();
+        Self::get("GET rides", format!("/v1/rides?limit={limit}{cursor}"))
     }
 }
 

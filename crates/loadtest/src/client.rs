@@ -35,21 +35,25 @@ pub(crate) struct Client {
     pub(crate) tally: Arc<Tally>,
 }
 
-/// A complete answer.
+/// An answer: complete, or the beginning of a stream.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// An earlier try may have had its effect: its answer got lost.
-    pub(crate) earlier_lost: bool,
+    /// The stream, instead of a body, when one was asked for and this is a 200.
+    pub(crate) stream: Option<Response>,
+    /// When it was asked for, at the try that it answers.
+    pub(crate) asked: Instant,
+    /// Since when an earlier try may have had its effect: its answer got lost.
+    pub(crate) lost_since: Option<Instant>,
 }
 
-/// What a request for a stream gives.
-pub(crate) enum Opened {
-    /// 200: the stream.
-    Stream(Response),
-    /// Anything else.
-    Answer(Answer),
+/// Why there is no answer.
+enum Lost {
+    /// The connection failed.
+    Broken(String),
+    /// It holds, and nothing came.
+    Silent,
 }
 
 impl Client {
@@ -86,18 +90,27 @@ impl Client {
     /// # Errors
     /// [`Stop`].
     pub(crate) async fn send(&self, request: &Request) -> Result<Answer, Stop> {
-        match self.exchange(request, false).await? {
-            Opened::Answer(answer) => Ok(answer),
-            Opened::Stream(_) => Err(self.give_up(request, "a stream where an answer was asked for")),
+        let (mut lost_since, mut strikes, mut tries) = (None, 0, 0);
+        loop {
+            tries += 1;
+            let began = Instant::now();
+            let attempt = tokio::time::timeout(ANSWER_WITHIN, self.attempt(request, began));
+            let pause = match self.halt.guard(attempt).await?.unwrap_or(Err(Lost::Silent)) {
+                Ok(answer) if answer.is_refusal() => self.refused(request, &answer, began, &mut strikes),
+                Ok(answer) => return Ok(Answer { lost_since, ..answer }),
+                Err(lost) => {
+                    lost_since.get_or_insert(began);
+                    self.lost(request, began, lost, &mut strikes);
+                    None
+                }
+            };
+            if strikes >= STRIKES {
+                return Err(Stop::GaveUp);
+            }
+            // Twice as long each time, at most a second: a restart takes about that long.
+            let backoff = Duration::from_millis(1000.min(25 << tries.min(6)));
+            self.halt.pause(pause.unwrap_or(backoff)).await?;
         }
-    }
-
-    /// The stream that `request` opens, or the answer instead of it.
-    ///
-    /// # Errors
-    /// [`Stop`].
-    pub(crate) async fn open(&self, request: &Request) -> Result<Opened, Stop> {
-        self.exchange(request, true).await
     }
 
     /// The body of an answer that must have `status`.
@@ -118,39 +131,16 @@ impl Client {
     }
 
     fn give_up(&self, request: &Request, detail: &str) -> Stop {
-        let detail = format!("{}: {detail}", request.call.title());
-        self.promises.broken(Kind::UnexpectedAnswer, request.ride.as_deref(), detail);
+        self.broken(Kind::UnexpectedAnswer, request, detail);
         Stop::GaveUp
     }
 
-    async fn exchange(&self, request: &Request, stream: bool) -> Result<Opened, Stop> {
-        let (mut earlier_lost, mut strikes, mut tries) = (false, 0, 0);
-        loop {
-            tries += 1;
-            let began = Instant::now();
-            let attempt = tokio::time::timeout(ANSWER_WITHIN, self.attempt(request, stream, began));
-            let pause = match self.halt.guard(attempt).await?.unwrap_or_else(|_| Err("no answer within 30 s".into())) {
-                Ok(Opened::Answer(answer)) if answer.is_refusal() => {
-                    self.refused(request, &answer, began, &mut strikes)
-                }
-                Ok(Opened::Answer(answer)) => return Ok(Opened::Answer(Answer { earlier_lost, ..answer })),
-                Ok(stream) => return Ok(stream),
-                Err(error) => {
-                    earlier_lost = true;
-                    self.broke(request, began, &error, &mut strikes);
-                    None
-                }
-            };
-            if strikes >= STRIKES {
-                return Err(Stop::GaveUp);
-            }
-            // Twice as long each time, at most a second: a restart takes about that long.
-            let backoff = Duration::from_millis(1000.min(25 << tries.min(6)));
-            self.halt.pause(pause.unwrap_or(backoff)).await?;
-        }
+    fn broken(&self, kind: Kind, request: &Request, detail: &str) {
+        self.promises.broken(kind, request.ride.as_deref(), format!("{}: {detail}", request.call));
     }
 
-    async fn attempt(&self, request: &Request, stream: bool, began: Instant) -> Result<Opened, String> {
+    async fn attempt(&self, request: &Request, began: Instant) -> Result<Answer, Lost> {
+        let broken = |e: reqwest::Error| Lost::Broken(causes(&e.without_url()));
         let mut builder = self.http.request(request.method.clone(), format!("{}{}", self.base, request.path));
         for (name, value) in &request.headers {
             builder = builder.header(*name, value);
@@ -158,16 +148,15 @@ impl Client {
         if let Some(body) = &request.body {
             builder = builder.json(body);
         }
-        let mut response = builder.send().await.map_err(|e| causes(&e.without_url()))?;
+        let mut response = builder.send().await.map_err(broken)?;
         let status = response.status().as_u16();
-        if stream && status == 200 {
-            self.tally.answer(request.call, status, began.elapsed());
-            return Ok(Opened::Stream(response));
-        }
         let headers = std::mem::take(response.headers_mut());
-        let body = response.bytes().await.map_err(|e| causes(&e.without_url()))?;
+        let (body, stream) = match request.streams && status == 200 {
+            true => (Bytes::new(), Some(response)),
+            false => (response.bytes().await.map_err(broken)?, None),
+        };
         self.tally.answer(request.call, status, began.elapsed());
-        Ok(Opened::Answer(Answer { status, headers, body, earlier_lost: false }))
+        Ok(Answer { status, headers, body, stream, asked: began, lost_since: None })
     }
 
     /// Judges a refusal that is worth another try; how long to wait first.
@@ -181,29 +170,39 @@ impl Client {
                     self.give_up(request, "429 without a Retry-After above 0");
                 }
             }
-            503 if self.outages.excuse(began) => self.tally.counts().excused += 1,
+            503 if answer.says_unavailable() && self.outages.excuse(began, Instant::now()) => {
+                self.tally.counts().excused_503 += 1;
+            }
             status => {
                 *strikes += 1;
-                let detail = format!("{}: {status} {}", request.call.title(), answer.excerpt());
-                self.promises.broken(Kind::ServerError, request.ride.as_deref(), detail);
+                self.broken(Kind::ServerError, request, &format!("{status} {}", answer.excerpt()));
             }
         }
         wait
     }
 
-    /// Judges a connection that broke.
-    fn broke(&self, request: &Request, began: Instant, error: &str, strikes: &mut u32) {
-        if self.outages.excuse(began) {
-            self.tally.counts().excused += 1;
-        } else {
-            *strikes += 1;
-            let detail = format!("{}: {error}", request.call.title());
-            self.promises.broken(Kind::ConnectionError, request.ride.as_deref(), detail);
-        }
+    /// Judges a request without an answer. Only a connection that failed may blame an outage.
+    fn lost(&self, request: &Request, began: Instant, lost: Lost, strikes: &mut u32) {
+        let error = match lost {
+            Lost::Broken(_) if self.outages.excuse(began, Instant::now()) => {
+                self.tally.counts().excused += 1;
+                return;
+            }
+            Lost::Broken(error) => error,
+            Lost::Silent => format!("no answer within {} s", ANSWER_WITHIN.as_secs()),
+        };
+        *strikes += 1;
+        self.broken(Kind::ConnectionError, request, &error);
     }
 }
 
 impl Answer {
+    #[cfg(test)]
+    pub(crate) fn empty(status: u16) -> Self {
+        let (headers, asked) = (HeaderMap::new(), Instant::now());
+        Self { status, headers, body: Bytes::new(), stream: None, asked, lost_since: None }
+    }
+
     /// A header's text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
@@ -217,6 +216,16 @@ impl Answer {
     /// The problem's code, when it is a problem.
     pub(crate) fn code(&self) -> Option<String> {
         serde_json::from_slice::<Problem>(&self.body).ok().map(|problem| problem.code)
+    }
+
+    /// Whether it may have had its effect at an earlier try already.
+    pub(crate) fn is_repeat(&self) -> bool {
+        self.lost_since.is_some()
+    }
+
+    /// A 503 as the contract has it.
+    fn says_unavailable(&self) -> bool {
+        matches!(self.code().as_deref(), Some("unavailable" | "temporary-reduced-capacity"))
     }
 
     /// Worth another try by itself.
@@ -254,7 +263,7 @@ mod tests {
 
     fn answer(status: u16, header: (&'static str, &'static str), body: &'static str) -> Answer {
         let headers = HeaderMap::from_iter([(header.0.parse().unwrap(), HeaderValue::from_static(header.1))]);
-        Answer { status, headers, body: Bytes::from_static(body.as_bytes()), earlier_lost: false }
+        Answer { headers, body: Bytes::from_static(body.as_bytes()), ..Answer::empty(status) }
     }
 
     #[test]
@@ -270,6 +279,24 @@ mod tests {
         assert!(is(429, "") && is(500, "") && is(503, ""));
         assert!(is(409, r#"{"code":"idempotency-in-progress"}"#));
         assert!(!is(409, r#"{"code":"already-riding"}"#) && !is(404, "") && !is(201, ""));
+    }
+
+    #[test]
+    fn only_a_documented_503_during_an_outage_is_excused() {
+        let client = Client::new("http://127.0.0.1:9", Halt::new()).unwrap();
+        let refuse = |status, body| {
+            let mut strikes = 0;
+            client.refused(&Request::states(), &answer(status, ("x", "y"), body), Instant::now(), &mut strikes);
+            strikes
+        };
+        let unavailable = r#"{"code":"unavailable"}"#;
+        assert_eq!(refuse(503, unavailable), 1, "no outage");
+        client.outages.begin(Instant::now());
+        assert_eq!(refuse(503, unavailable), 0);
+        assert_eq!(refuse(503, "from somebody else"), 1);
+        assert_eq!(refuse(500, r#"{"code":"internal"}"#), 1);
+        client.outages.end(Instant::now());
+        assert_eq!(refuse(503, unavailable), 1, "the server was back");
     }
 
     #[tokio::test]

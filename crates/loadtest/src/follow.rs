@@ -16,8 +16,8 @@ pub(crate) struct Follower<'a> {
     last: Option<(u64, Status)>,
     /// A wrong fare is in every event: told once.
     fare_told: bool,
-    /// Whole events, for a comparison later.
-    keep: bool,
+    /// All events are kept, for a comparison later; otherwise the last only.
+    keep_all: bool,
     /// Kept events by version.
     pub(crate) kept: Vec<(u64, Value)>,
     /// The ride at its terminal event.
@@ -29,8 +29,8 @@ pub(crate) type Breach = (Kind, String);
 
 impl<'a> Follower<'a> {
     /// Follows `ride`, whose quoted fare is `fare`, from whatever its first event says.
-    pub(crate) fn new(transitions: &'a Transitions, ride: &'a str, fare: &'a Money, keep: bool) -> Self {
-        Self { transitions, ride, fare, last: None, fare_told: false, keep, kept: Vec::new(), end: None }
+    pub(crate) fn new(transitions: &'a Transitions, ride: &'a str, fare: &'a Money, keep_all: bool) -> Self {
+        Self { transitions, ride, fare, last: None, fare_told: false, keep_all, kept: Vec::new(), end: None }
     }
 
     /// The same from after a version that is known.
@@ -86,9 +86,10 @@ impl<'a> Follower<'a> {
             }
         }
         self.last = Some((ride.version, ride.status));
-        if self.keep {
-            self.kept.push((ride.version, value));
+        if !self.keep_all {
+            self.kept.clear();
         }
+        self.kept.push((ride.version, value));
         if ride.status.is_terminal() && self.end.is_none() {
             self.end = Some(ride);
         }
@@ -126,11 +127,29 @@ pub(crate) fn difference(live: &Value, replayed: &Value) -> Option<String> {
     walk("", live, replayed)
 }
 
+/// What differs between events seen live and the same events replayed after the first.
+pub(crate) fn differences(live: &[(u64, Value)], replayed: &[(u64, Value)], end: u64) -> Vec<String> {
+    let mut differences = Vec::new();
+    if replayed.last().map(|(version, _)| *version) != Some(end) {
+        differences.push(format!("the replay ends at {:?}, the ride at {end}", replayed.last().map(|(v, _)| v)));
+    }
+    for (version, seen) in live.iter().filter(|(version, _)| *version > 1) {
+        match replayed.iter().find(|(v, _)| v == version) {
+            None => differences.push(format!("event {version} is not replayed")),
+            Some((_, again)) => {
+                differences.extend(difference(seen, again).map(|d| format!("event {version} at {d}")));
+            }
+        }
+    }
+    differences
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::wire::sample::{ride, usd};
 
     fn table() -> Transitions {
         serde_json::from_value(json!({ "transitions": [
@@ -143,22 +162,14 @@ mod tests {
         .unwrap()
     }
 
-    fn fare() -> Money {
-        Money { amount: 1250, currency: "USD".into() }
-    }
-
-    fn data(version: u64, status: &str) -> Value {
-        json!({ "id": "r", "status": status, "quote_id": "q", "product": "economy", "version": version,
-                "fare": { "amount": 1250, "currency": "USD" }, "cancellation": null })
-    }
-
     fn event(version: u64, status: &str) -> Event {
-        Event { id: Some(version.to_string()), name: "ride".into(), data: data(version, status).to_string() }
+        let data = ride("r", status, version, 1250).to_string();
+        Event { id: Some(version.to_string()), name: "ride".into(), data }
     }
 
     /// The kinds broken by events given as (version, status).
     fn broken(events: &[(u64, &str)]) -> Vec<Kind> {
-        let (table, fare) = (table(), fare());
+        let (table, fare) = (table(), usd(1250));
         let mut follower = Follower::new(&table, "r", &fare, false);
         events.iter().flat_map(|(v, s)| follower.take(&event(*v, s))).map(|(kind, _)| kind).collect()
     }
@@ -168,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_whole_ride_breaks_nothing_and_ends() {
-        let (table, fare) = (table(), fare());
+        let (table, fare) = (table(), usd(1250));
         let mut follower = Follower::new(&table, "r", &fare, true);
         for (version, status) in WHOLE {
             assert_eq!(follower.take(&event(version, status)), []);
@@ -203,7 +214,7 @@ mod tests {
 
     #[test]
     fn an_id_that_is_not_the_version_and_a_changed_fare_are_seen() {
-        let (table, fare) = (table(), Money { amount: 1, currency: "USD".into() });
+        let (table, fare) = (table(), usd(1));
         let mut follower = Follower::new(&table, "r", &fare, false);
         let kinds: Vec<_> =
             follower.take(&Event { id: Some("9".into()), ..event(1, "requested") }).into_iter().map(|b| b.0).collect();
@@ -212,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_resumed_stream_goes_on_from_where_it_was() {
-        let (table, fare) = (table(), fare());
+        let (table, fare) = (table(), usd(1250));
         let mut follower = Follower::new(&table, "r", &fare, false).after(1, Status::Requested);
         assert_eq!(follower.take(&event(2, "accepted")), []);
         assert_eq!(follower.take(&event(4, "in_progress")).len(), 1);
@@ -220,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_location_has_no_id_and_is_no_version() {
-        let (table, fare) = (table(), fare());
+        let (table, fare) = (table(), usd(1250));
         let mut follower = Follower::new(&table, "r", &fare, false);
         follower.take(&event(3, "accepted"));
         let data = r#"{"lat":40.7,"lng":-73.9,"observed_at":"2025-01-01T00:00:00Z","stale":false}"#;
@@ -240,5 +251,15 @@ mod tests {
         assert!(difference(&live, &json!({ "a": 2, "driver": { "id": "d", "location": null } })).is_some());
         assert!(difference(&live, &json!({ "a": 1, "driver": null })).unwrap().starts_with("/driver"));
         assert!(difference(&live, &json!({ "a": 1, "b": 2, "driver": { "id": "d" } })).unwrap().starts_with("/b"));
+    }
+
+    #[test]
+    fn a_replay_has_every_event_as_it_was() {
+        let live = [(1, json!({ "v": 1 })), (2, json!({ "v": 2 })), (3, json!({ "v": 3 }))];
+        assert_eq!(differences(&live, &live[1..], 3), Vec::<String>::new());
+        assert_eq!(differences(&live[2..], &live[1..], 3), Vec::<String>::new(), "who came late saw less");
+        assert_eq!(differences(&live, &live[2..], 3).len(), 1, "one is missing");
+        assert_eq!(differences(&live, &live[1..2], 3).len(), 2, "the end is missing");
+        assert_eq!(differences(&live, &[(2, json!({ "v": 9 })), live[2].clone()], 3).len(), 1, "one was changed");
     }
 }

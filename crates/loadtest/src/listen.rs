@@ -8,8 +8,7 @@ use crate::{
     client::{Client, causes},
     follow::Follower,
     outage::Stop,
-    promises::Kind,
-    sse::{Item, Parser},
+    sse::{Event, Item, Parser},
     wire::Status,
 };
 
@@ -23,70 +22,84 @@ const RETRY: Duration = Duration::from_millis(500);
 /// How a stream ended.
 pub(crate) enum Heard {
     /// Properly, with its last chunk.
-    Ended {
-        /// When it last said something.
-        since: Instant,
-        /// How long to wait before the next one.
-        retry: Duration,
-    },
-    /// The connection broke, or it fell silent, or it did not end after the terminal event.
-    Broke {
-        /// What happened.
-        error: String,
-        /// When it last said something.
-        since: Instant,
-        /// How long to wait before the next one.
-        retry: Duration,
-    },
+    Ended,
+    /// The connection broke.
+    Broke(String),
+    /// It fell silent, or did not end after the terminal event.
+    Hung(String),
+    /// The ride has the status waited for; the stream is dropped.
+    Reached,
     /// The time given is over.
     TimeUp,
 }
 
-/// Gives all events of `response` to `follower`, notes what they break, for at most `left`. `began` is when the ride was
-/// acknowledged.
-///
-/// # Errors
-/// [`Stop::Halted`].
-pub(crate) async fn listen(
-    client: &Client,
-    mut response: Response,
-    follower: &mut Follower<'_>,
-    ride: &str,
-    began: Instant,
-    left: Duration,
-) -> Result<Heard, Stop> {
-    let (start, mut parser, mut retry) = (Instant::now(), Parser::default(), RETRY);
-    let mut since = start;
-    loop {
-        let Some(left) = left.checked_sub(start.elapsed()) else { return Ok(Heard::TimeUp) };
-        let ended = follower.end.is_some();
-        let patience = left.min(if ended { END_WITHIN } else { SILENCE });
-        let chunk = match client.halt.guard(tokio::time::timeout(patience, response.chunk())).await? {
-            Ok(Ok(Some(chunk))) => chunk,
-            Ok(Ok(None)) => return Ok(Heard::Ended { since, retry }),
-            Ok(Err(error)) => return Ok(Heard::Broke { error: causes(&error.without_url()), since, retry }),
-            Err(_) if ended => {
-                let error = "it goes on after its terminal event".to_owned();
-                return Ok(Heard::Broke { error, since, retry });
+/// Listens to one stream of a ride.
+pub(crate) struct Listener<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) ride: &'a str,
+    /// When the ride was acknowledged; none for a replay, which is not counted and timed.
+    pub(crate) began: Option<Instant>,
+    /// Stop listening at this status.
+    pub(crate) until: Option<Status>,
+    /// When the stream last said something, or was opened.
+    pub(crate) since: Instant,
+    /// How long to wait before the next stream.
+    pub(crate) retry: Duration,
+}
+
+impl<'a> Listener<'a> {
+    pub(crate) fn new(client: &'a Client, ride: &'a str) -> Self {
+        Self { client, ride, began: None, until: None, since: Instant::now(), retry: RETRY }
+    }
+
+    /// Gives all events of `response` to `follower`, notes what they break, for at most `left`.
+    ///
+    /// # Errors
+    /// [`Stop::Halted`].
+    pub(crate) async fn listen(
+        &mut self,
+        mut response: Response,
+        follower: &mut Follower<'_>,
+        left: Duration,
+    ) -> Result<Heard, Stop> {
+        let (start, mut parser) = (Instant::now(), Parser::default());
+        self.since = start;
+        loop {
+            if self.until.is_some() && self.until == follower.status() {
+                return Ok(Heard::Reached);
             }
-            Err(_) if patience == SILENCE => {
-                return Ok(Heard::Broke { error: format!("silent for {} s", SILENCE.as_secs()), since, retry });
-            }
-            Err(_) => return Ok(Heard::TimeUp),
-        };
-        since = Instant::now();
-        for item in parser.push(&chunk) {
-            match item {
-                Item::Retry(ms) => retry = Duration::from_millis(ms.min(10_000)),
-                Item::Comment(_) => client.tally.counts().heartbeats += 1,
-                Item::Event(event) => {
-                    let before = follower.status();
-                    for (kind, detail) in follower.take(&event) {
-                        client.promises.broken(kind, Some(ride), detail);
-                    }
-                    count(client, &event.name, before, follower.status(), began);
+            let Some(left) = left.checked_sub(start.elapsed()) else { return Ok(Heard::TimeUp) };
+            let ended = follower.end.is_some();
+            let patience = left.min(if ended { END_WITHIN } else { SILENCE });
+            let chunk = match self.client.halt.guard(tokio::time::timeout(patience, response.chunk())).await? {
+                Ok(Ok(Some(chunk))) => chunk,
+                Ok(Ok(None)) => return Ok(Heard::Ended),
+                Ok(Err(error)) => return Ok(Heard::Broke(causes(&error.without_url()))),
+                Err(_) if ended => return Ok(Heard::Hung("it goes on after its terminal event".to_owned())),
+                Err(_) if patience == SILENCE => {
+                    return Ok(Heard::Hung(format!("silent for {} s", SILENCE.as_secs())));
+                }
+                Err(_) => return Ok(Heard::TimeUp),
+            };
+            self.since = Instant::now();
+            for item in parser.push(&chunk) {
+                match item {
+                    Item::Retry(ms) => self.retry = Duration::from_millis(ms.min(10_000)),
+                    Item::Comment(_) => self.client.tally.counts().heartbeats += 1,
+                    Item::Event(event) => self.take(&event, follower),
                 }
             }
+        }
+    }
+
+    fn take(&self, event: &Event, follower: &mut Follower<'_>) {
+        let before = follower.status();
+        for (kind, detail) in follower.take(event) {
+            let replay = if self.began.is_none() { "in a replay: " } else { "" };
+            self.client.promises.broken(kind, Some(self.ride), format!("{replay}{detail}"));
+        }
+        if let Some(began) = self.began {
+            count(self.client, &event.name, before, follower.status(), began);
         }
     }
 }
@@ -107,38 +120,4 @@ fn count(client: &Client, name: &str, before: Option<Status>, now: Option<Status
         _ => return,
     };
     counts.spans.entry(span).or_default().add(began.elapsed());
-}
-
-/// Listens to the replay of a ride that has ended; none when it broke and a kill excuses it.
-///
-/// # Errors
-/// [`Stop::Halted`].
-pub(crate) async fn listen_again(
-    client: &Client,
-    mut response: Response,
-    follower: &mut Follower<'_>,
-    ride: &str,
-) -> Result<Option<()>, Stop> {
-    let (start, mut parser) = (Instant::now(), Parser::default());
-    loop {
-        let error = match client.halt.guard(tokio::time::timeout(END_WITHIN, response.chunk())).await? {
-            Ok(Ok(Some(chunk))) => {
-                for item in parser.push(&chunk) {
-                    if let Item::Event(event) = item {
-                        for (kind, detail) in follower.take(&event) {
-                            client.promises.broken(kind, Some(ride), format!("in a replay: {detail}"));
-                        }
-                    }
-                }
-                continue;
-            }
-            Ok(Ok(None)) => return Ok(Some(())),
-            Ok(Err(error)) => causes(&error.without_url()),
-            Err(_) => format!("no end of the replay within {} s", END_WITHIN.as_secs()),
-        };
-        if !client.outages.excuse(start) {
-            client.promises.broken(Kind::StreamEnd, Some(ride), error);
-        }
-        return Ok(None);
-    }
 }

@@ -8,9 +8,12 @@
 
 mod api;
 mod audit;
+mod cancel;
 mod client;
 mod follow;
+mod kills;
 mod listen;
+mod money;
 mod options;
 mod outage;
 mod passenger;
@@ -31,6 +34,8 @@ mod wire;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use outage::{Halt, Why};
+use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
 #[command(
@@ -53,8 +58,11 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
-        Command::Replay(options) => replay::run(options).await,
+    let Command::Replay(options) = Cli::parse().command;
+    let interrupt = Halt::new();
+    let outcome = tokio::select! {
+        outcome = replay::run(options, interrupt.clone()) => outcome,
+        error = signals(&interrupt) => Err(error),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -63,5 +71,27 @@ async fn main() -> ExitCode {
             eprintln!("loadtest: {reason}");
             ExitCode::from(2)
         }
+    }
+}
+
+/// The first signal to end stops the replay, which then reports and cleans up; returns at the second one, for those who
+/// cannot wait: what is dropped then kills its server and removes its folder.
+async fn signals(interrupt: &Halt) -> String {
+    let listen = |kind| signal(kind).map_err(|e| format!("signals: {e}"));
+    let all = (listen(SignalKind::interrupt()), listen(SignalKind::terminate()), listen(SignalKind::hangup()));
+    let (mut interrupted, mut terminated, mut hung_up) = match all {
+        (Ok(a), Ok(b), Ok(c)) => (a, b, c),
+        (Err(e), ..) | (_, Err(e), _) | (.., Err(e)) => return e,
+    };
+    loop {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
+            _ = hung_up.recv() => {}
+        }
+        if interrupt.why().is_some() {
+            return "interrupted twice: nothing was looked at".to_owned();
+        }
+        interrupt.stop(Why::Interrupted);
     }
 }

@@ -5,6 +5,8 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 use clap::Args;
 use serde::Serialize;
 
+use crate::server::Settings;
+
 /// The options of `loadtest replay`.
 #[derive(Args, Clone, Serialize)]
 pub(crate) struct Options {
@@ -20,9 +22,19 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SHARE", value_parser = share, requires = "server")]
     pub(crate) kill_at: Vec<f64>,
 
-    /// How many trips to drive, drawn evenly over the day
-    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) count: u32,
+    /// Kill the server (SIGKILL) so many times at random moments, some of them while it starts, and start it again on the
+    /// same folder. The trips are spread over the time that this takes; fewer kills than asked for are a broken promise
+    #[arg(long, value_name = "N", requires = "server", conflicts_with_all = ["kill_at", "speed"],
+        value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) kills: Option<u32>,
+
+    /// How many trips to drive, drawn evenly over the day; without it 2000, with --kills 150 for each kill
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) count: Option<u32>,
+
+    /// One passenger in N calls the ride off on the way; without it nobody, with --kills one in ten
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) cancel_every: Option<u32>,
 
     /// How many trips may be under way at once
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5000))]
@@ -75,6 +87,32 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// How many trips to drive.
+    pub(crate) fn trip_count(&self) -> usize {
+        let kills = self.kills.map(|kills| kills * 150);
+        self.count.or(kills).unwrap_or(2000) as usize
+    }
+
+    /// Every so many passengers, one calls the ride off.
+    pub(crate) fn cancel_every(&self) -> Option<usize> {
+        self.cancel_every.or(self.kills.map(|_| 10)).map(|every| every as usize)
+    }
+
+    /// What a server of the replay's own is told: the fleet, so that it is the same after each start; and with kills at
+    /// random moments a short life of access tokens, so that sign-ins are renewed between them.
+    pub(crate) fn settings(&self) -> Settings {
+        let mut settings = Settings::new();
+        if !self.keep_fleet {
+            settings.push(("GATEWAY__SANDBOX__DRIVERS", self.fleet().to_string()));
+            settings.push(("GATEWAY__SANDBOX__TIME_SCALE", self.time_scale.to_string()));
+            settings.push(("GATEWAY__SANDBOX__ACCEPT_PROBABILITY", self.accept_probability.to_string()));
+        }
+        if self.kills.is_some() {
+            settings.push(("GATEWAY__AUTH__ACCESS_TTL_S", "60".to_owned()));
+        }
+        settings
+    }
+
     /// Size of the fleet to ask the sandbox for.
     pub(crate) fn fleet(&self) -> u32 {
         self.drivers.unwrap_or_else(|| (self.concurrency + self.concurrency / 2).max(20))

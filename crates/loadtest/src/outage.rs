@@ -2,16 +2,13 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use tokio::sync::watch;
 
-/// How long after the server is back a broken connection is still the kill's fault: pooled connections notice late.
-const GRACE: Duration = Duration::from_secs(5);
-
-/// The stretches of time in which this tool itself took the server away.
+/// The stretches of time in which this tool itself took the server away, one a kill.
 #[derive(Default)]
 pub(crate) struct Outages(Mutex<Vec<Outage>>);
 
@@ -23,30 +20,29 @@ struct Outage {
 impl Outages {
     /// The server is about to be killed.
     pub(crate) fn begin(&self, now: Instant) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Outage { began: now, ended: None });
+        self.list().push(Outage { began: now, ended: None });
     }
 
-    /// The server is back.
+    /// The server is back, for as many kills as it was gone.
     pub(crate) fn end(&self, now: Instant) {
-        if let Some(outage) = self.0.lock().unwrap_or_else(PoisonError::into_inner).last_mut() {
+        for outage in self.list().iter_mut().filter(|o| o.ended.is_none()) {
             outage.ended = Some(now);
         }
     }
 
-    /// Whether something that went on since `since` and failed now may blame an outage.
-    pub(crate) fn excuse(&self, since: Instant) -> bool {
-        let outages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        outages.iter().any(|o| o.ended.is_none_or(|ended| ended + GRACE > since))
+    /// Whether something that went on from `since` to `failed` may blame an outage: they overlap. What began after the
+    /// server was seen to be ready has no excuse.
+    pub(crate) fn excuse(&self, since: Instant, failed: Instant) -> bool {
+        self.list().iter().any(|o| o.began <= failed && o.ended.is_none_or(|ended| ended >= since))
     }
 
-    /// When the last one began.
-    pub(crate) fn last_began(&self) -> Option<Instant> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).last().map(|outage| outage.began)
-    }
-
-    /// How many there were.
+    /// How many kills there were.
     pub(crate) fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.list().len()
+    }
+
+    fn list(&self) -> MutexGuard<'_, Vec<Outage>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -55,7 +51,7 @@ impl Outages {
 pub(crate) enum Why {
     /// `--deadline` has passed.
     Deadline,
-    /// A person pressed Ctrl-C.
+    /// A person pressed Ctrl-C, or somebody sent a signal to end.
     Interrupted,
     /// Nobody answers any more.
     ServerGone,
@@ -138,14 +134,17 @@ mod tests {
     #[test]
     fn only_what_overlaps_an_outage_is_excused() {
         let outages = Outages::default();
-        let now = Instant::now();
-        assert!(!outages.excuse(now));
-        outages.begin(now);
-        assert!(outages.excuse(now));
-        outages.end(now);
-        assert!(outages.excuse(now), "it went on while the server was away");
-        assert!(outages.excuse(now + Duration::from_secs(1)), "a pooled connection notices late");
-        assert!(!outages.excuse(now + GRACE + Duration::from_millis(1)));
+        let start = Instant::now();
+        let at = |s| start + Duration::from_secs(s);
+        assert!(!outages.excuse(at(0), at(9)));
+        outages.begin(at(10));
+        assert!(outages.excuse(at(0), at(11)) && outages.excuse(at(11), at(12)));
+        assert!(!outages.excuse(at(0), at(9)), "it failed before the kill");
+        outages.begin(at(20));
+        outages.end(at(30));
+        assert!(outages.excuse(at(29), at(40)), "it began while the server was away");
+        assert!(!outages.excuse(at(31), at(40)), "the server was back");
+        assert_eq!(outages.count(), 2);
     }
 
     #[tokio::test]

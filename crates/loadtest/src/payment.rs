@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
+    follow::Breach,
     outage::{Halt, Stop},
     promises::Kind,
     wire::{Receipt, Status},
@@ -15,24 +16,8 @@ pub(crate) const AT_REST_WITHIN: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Where a payment stands, given how its ride ended.
-#[derive(Debug, PartialEq, Eq)]
-enum Rest {
-    /// Where it belongs.
-    Right,
-    /// Still under way.
-    Open,
-    /// Somewhere it does not belong and will not leave by itself.
-    Wrong,
-}
-
-/// A look at the receipt that was the last one, and the promise it breaks.
-pub(crate) struct Looked {
-    pub(crate) receipt: Receipt,
-    pub(crate) breach: Option<(Kind, String)>,
-}
-
-/// Asks for the receipt of a ride that ended as `status` until its payment is at rest; after `until` once more only.
+/// Asks for the receipt of a ride that ended as `status` until its payment is at rest; after `until` once more only. The
+/// last receipt, and the promise it breaks.
 ///
 /// # Errors
 /// [`Stop`].
@@ -41,42 +26,38 @@ pub(crate) async fn at_rest(
     status: Status,
     until: Instant,
     mut ask: impl AsyncFnMut() -> Result<Receipt, Stop>,
-) -> Result<Looked, Stop> {
+) -> Result<(Receipt, Option<Breach>), Stop> {
     let mut pause = FIRST_PAUSE;
     loop {
         let receipt = ask().await?;
-        let rest = judge(status, &receipt);
         let left = until.saturating_duration_since(Instant::now());
-        if rest != Rest::Open || left.is_zero() {
-            let breach = (rest != Rest::Right).then(|| breach(status, &receipt, &rest));
-            return Ok(Looked { receipt, breach });
+        let breach = judge(status, &receipt);
+        if breach.is_none() || !is_open(&receipt) || left.is_zero() {
+            return Ok((receipt, breach));
         }
         halt.pause(pause.min(left)).await?;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
-/// Whether the ride costs its passenger something: its fare, or a fee for cancelling.
-fn is_due(status: Status, receipt: &Receipt) -> bool {
-    status == Status::Completed || receipt.total.amount > 0
+/// Whether the payment may still move by itself.
+fn is_open(receipt: &Receipt) -> bool {
+    matches!(receipt.payment_status.as_str(), "pending" | "authorised")
 }
 
-fn judge(status: Status, receipt: &Receipt) -> Rest {
-    match (is_due(status, receipt), receipt.payment_status.as_str()) {
-        (true, "captured") | (false, "voided" | "declined") => Rest::Right,
-        (_, "pending" | "authorised") => Rest::Open,
-        _ => Rest::Wrong,
-    }
-}
-
-fn breach(status: Status, receipt: &Receipt, rest: &Rest) -> (Kind, String) {
-    let kind = if is_due(status, receipt) { Kind::NotCaptured } else { Kind::NotReleased };
-    let (payment, total) = (&receipt.payment_status, &receipt.total);
-    let waited = match rest {
-        Rest::Open => format!(" still, {} s after the last trip", AT_REST_WITHIN.as_secs()),
-        _ => String::new(),
+/// What is wrong with where the payment is: a fare or a fee is captured, what costs nothing is voided or was declined.
+fn judge(status: Status, receipt: &Receipt) -> Option<Breach> {
+    let Receipt { total, payment_status: payment, .. } = receipt;
+    let kind = match (status == Status::Completed || total.amount > 0, payment.as_str()) {
+        (true, "captured") | (false, "voided" | "declined") => return None,
+        (true, _) => Kind::NotCaptured,
+        (false, _) => Kind::NotReleased,
     };
-    (kind, format!("{status}, receipt {total}: payment {payment}{waited}"))
+    let waited = match is_open(receipt) {
+        true => format!(" still, {} s after the last trip", AT_REST_WITHIN.as_secs()),
+        false => String::new(),
+    };
+    Some((kind, format!("{status}, receipt {total}: payment {payment}{waited}")))
 }
 
 #[cfg(test)]
@@ -101,7 +82,7 @@ mod tests {
             asked += 1;
             answers.pop_front().ok_or(Stop::GaveUp)
         });
-        let breach = looked.await.unwrap().breach;
+        let breach = looked.await.unwrap().1;
         (asked, breach.map(|(kind, _)| kind))
     }
 
@@ -130,22 +111,24 @@ mod tests {
         assert_eq!(look(Status::Expired, 0, &open, Duration::ZERO).await, (1, Some(Kind::NotReleased)));
     }
 
+    fn broken(status: Status, total: i64, payment: &str) -> Option<Kind> {
+        judge(status, &receipt(total, payment)).map(|(kind, _)| kind)
+    }
+
     #[test]
     fn a_ride_that_ended_for_nothing_is_voided_or_stays_declined() {
         for status in [Status::Cancelled, Status::Expired] {
-            assert_eq!(judge(status, &receipt(0, "voided")), Rest::Right);
-            assert_eq!(judge(status, &receipt(0, "declined")), Rest::Right);
-            assert_eq!(judge(status, &receipt(0, "authorised")), Rest::Open);
-            assert_eq!(judge(status, &receipt(0, "captured")), Rest::Wrong);
-            assert_eq!(judge(status, &receipt(0, "failed")), Rest::Wrong);
+            assert_eq!(broken(status, 0, "voided").or(broken(status, 0, "declined")), None);
+            for wrong in ["authorised", "captured", "failed"] {
+                assert_eq!(broken(status, 0, wrong), Some(Kind::NotReleased), "{wrong}");
+            }
         }
     }
 
     #[test]
     fn a_fee_for_cancelling_is_captured() {
-        assert_eq!(judge(Status::Cancelled, &receipt(500, "captured")), Rest::Right);
-        assert_eq!(judge(Status::Cancelled, &receipt(500, "authorised")), Rest::Open);
-        assert_eq!(judge(Status::Cancelled, &receipt(500, "voided")), Rest::Wrong);
-        assert_eq!(breach(Status::Cancelled, &receipt(500, "voided"), &Rest::Wrong).0, Kind::NotCaptured);
+        assert_eq!(broken(Status::Cancelled, 500, "captured"), None);
+        assert_eq!(broken(Status::Cancelled, 500, "authorised"), Some(Kind::NotCaptured));
+        assert_eq!(broken(Status::Cancelled, 500, "voided"), Some(Kind::NotCaptured));
     }
 }

@@ -10,96 +10,92 @@ use serde::Serialize;
 /// How many examples of one kind are kept; the total counts on.
 const EXAMPLES: usize = 20;
 
-/// A kind of broken promise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Kind {
-    /// 5xx, other than 503 while the tool itself had taken the server away.
-    ServerError,
-    /// No answer, or half of one, while the server should have been there.
-    ConnectionError,
-    /// An answer that the contract does not have at this point.
-    UnexpectedAnswer,
-    /// The ride's fare is not the fare of the quoted option.
-    FareDiffers,
-    /// The receipt's total is not what the end of the ride costs.
-    ReceiptDiffers,
-    /// The receipt's lines do not add up to its total.
-    ReceiptSum,
-    /// Events are not numbered 1, 2, 3, … like the ride's versions.
-    EventSequence,
-    /// A status followed another that it may not follow.
-    IllegalTransition,
-    /// The stream ended without a terminal event, or did not end after it, or went silent.
-    StreamEnd,
-    /// An acknowledged ride is not found.
-    LostRide,
-    /// An acknowledged ride, or what was seen of it, went back in time.
-    WentBack,
-    /// An acknowledged ride did not come to its end in time.
-    StuckRide,
-    /// Events asked for again differ from those seen.
-    ReplayDiffers,
-    /// Two rides for one key, or a ride that nobody asked for.
-    TwoRides,
-    /// The answer to a repeated key is not the first answer.
-    KeyReplay,
-    /// The `ETag` is not the version.
-    EtagDiffers,
-    /// The history is not the list of acknowledged rides, newest first.
-    HistoryDiffers,
-    /// A completed ride could not be rated.
-    RatingRefused,
-    /// An accepted rating is gone.
-    RatingLost,
-    /// A fare or a fee is due and was not captured.
-    NotCaptured,
-    /// Nothing is due and the payment was not voided.
-    NotReleased,
-    /// No quote for a trip inside the served area.
-    QuoteRefused,
-    /// Too many rides expired or were cancelled although there are enough drivers.
-    WithoutDriver,
-    /// Not one trip was completed.
-    NothingDriven,
-    /// The server ended by itself, did not come back, or did not stop when asked.
-    ServerProcess,
-    /// The deadline came before this trip could begin or find its end.
-    OutOfTime,
+/// Names and titles in one list.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $title:literal,)*) => {
+        /// A kind of broken promise.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+        #[serde(rename_all = "snake_case")]
+        pub(crate) enum Kind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl Kind {
+            /// For people.
+            pub(crate) fn title(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $title,)*
+                }
+            }
+        }
+    };
 }
 
-impl Kind {
-    /// For people.
-    pub(crate) fn title(self) -> &'static str {
-        match self {
-            Self::ServerError => "5xx answer",
-            Self::ConnectionError => "connection failed",
-            Self::UnexpectedAnswer => "answer outside the contract",
-            Self::FareDiffers => "fare is not the quoted fare",
-            Self::ReceiptDiffers => "receipt is not what the ride costs",
-            Self::ReceiptSum => "receipt does not add up",
-            Self::EventSequence => "event missing, repeated or misnumbered",
-            Self::IllegalTransition => "illegal transition",
-            Self::StreamEnd => "event stream ended wrongly",
-            Self::LostRide => "lost ride",
-            Self::WentBack => "ride went back in time",
-            Self::StuckRide => "stuck ride",
-            Self::ReplayDiffers => "replayed events differ",
-            Self::TwoRides => "two rides for one key",
-            Self::KeyReplay => "repeated key, other answer",
-            Self::EtagDiffers => "ETag is not the version",
-            Self::HistoryDiffers => "history differs",
-            Self::RatingRefused => "rating refused",
-            Self::RatingLost => "rating lost",
-            Self::NotCaptured => "fare or fee not captured",
-            Self::NotReleased => "nothing due, payment not voided",
-            Self::QuoteRefused => "trip refused at the quote",
-            Self::WithoutDriver => "ride without a driver",
-            Self::NothingDriven => "nothing was driven",
-            Self::ServerProcess => "server process failed",
-            Self::OutOfTime => "out of time",
-        }
-    }
+kinds! {
+    /// 5xx, other than 503 while the tool itself had taken the server away.
+    ServerError = "5xx answer",
+    /// No answer, or half of one, while the server should have been there.
+    ConnectionError = "connection failed",
+    /// An answer that the contract does not have at this point.
+    UnexpectedAnswer = "answer outside the contract",
+    /// The ride's fare is not the fare of the quoted option.
+    FareDiffers = "fare is not the quoted fare",
+    /// The receipt's total is not what the end of the ride costs.
+    ReceiptDiffers = "receipt is not what the ride costs",
+    /// The receipt's lines do not add up to its total.
+    ReceiptSum = "receipt does not add up",
+    /// Events are not numbered 1, 2, 3, … like the ride's versions.
+    EventSequence = "event missing, repeated or misnumbered",
+    /// A status followed another that it may not follow.
+    IllegalTransition = "illegal transition",
+    /// The stream ended without a terminal event, or did not end after it, or went silent.
+    StreamEnd = "event stream ended wrongly",
+    /// An acknowledged ride is not found.
+    LostRide = "lost ride",
+    /// An acknowledged ride, or what was seen of it, went back in time.
+    WentBack = "ride went back in time",
+    /// An acknowledged ride did not come to its end in time.
+    StuckRide = "stuck ride",
+    /// Events asked for again differ from those seen.
+    ReplayDiffers = "replayed events differ",
+    /// Two rides for one key, or a ride that nobody asked for.
+    TwoRides = "two rides for one key",
+    /// The answer to a repeated key is not the first answer.
+    KeyReplay = "repeated key, other answer",
+    /// The `ETag` is not the version.
+    EtagDiffers = "ETag is not the version",
+    /// The history is not the list of acknowledged rides, newest first.
+    HistoryDiffers = "history differs",
+    /// An acknowledged cancellation is not how the ride ended, or costs something else.
+    CancelDiffers = "cancellation differs",
+    /// A completed ride could not be rated.
+    RatingRefused = "rating refused",
+    /// An accepted rating is gone.
+    RatingLost = "rating lost",
+    /// A fare or a fee is due and was not captured.
+    NotCaptured = "fare or fee not captured",
+    /// Nothing is due and the payment was not voided.
+    NotReleased = "nothing due, payment not voided",
+    /// The bank's statement and what the rides cost disagree.
+    MoneyDiffers = "money differs",
+    /// A passenger who had signed in is somebody else now, or unknown.
+    SignInLost = "sign-in lost",
+    /// A quote that was made is gone, or says something else.
+    QuoteDiffers = "quote lost or changed",
+    /// No quote for a trip inside the served area.
+    QuoteRefused = "trip refused at the quote",
+    /// Too many rides expired or were cancelled although there are enough drivers.
+    WithoutDriver = "ride without a driver",
+    /// Not one trip was completed.
+    NothingDriven = "nothing was driven",
+    /// The database is damaged.
+    DatabaseDamaged = "database damaged",
+    /// The run was over before all kills had happened.
+    TooFewKills = "too few kills",
+    /// The server ended by itself, did not come back, or did not stop when asked.
+    ServerProcess = "server process failed",
+    /// The deadline came before this trip could begin or find its end.
+    OutOfTime = "out of time",
 }
 
 /// One case of a broken promise.

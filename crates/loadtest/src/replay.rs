@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     convert::Infallible,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,6 +14,8 @@ use crate::{
     api::Request,
     audit::audit,
     client::Client,
+    kills::{self, Due},
+    money::{Statement, reconcile},
     options::Options,
     outage::{Halt, Why},
     passenger::{Passenger, Phones},
@@ -22,105 +25,136 @@ use crate::{
     server::Server,
     tally::Ending,
     trip::{Context, Driven, drive},
-    trips::Schedule,
-    verdict::Day,
+    trips::{Pace, Schedule},
+    verdict,
     wire::Transitions,
 };
 
 /// How long the look at everything at the end may take.
 const AUDIT_WITHIN: Duration = Duration::from_secs(180);
+/// After the last kill was due, trips still begin for so long.
+const PAST_LAST_KILL: Duration = Duration::from_secs(5);
 /// So many trips in a row that gave up, and there is no point in going on.
 const HOPELESS: u32 = 50;
 
-/// Runs the replay; whether every promise was kept.
+/// Runs the replay; whether every promise was kept. It comes to an early end at `interrupt`.
 ///
 /// # Errors
 /// Why it could not run, in words.
-pub(crate) async fn run(options: Options) -> Result<bool, String> {
-    let schedule = Schedule::load(options.trips.as_deref(), options.count as usize, options.seed, options.speed)?;
-    let mut server = match &options.server {
-        Some(binary) => Some(Server::start(binary).await?),
-        None => None,
+pub(crate) async fn run(options: Options, interrupt: Halt) -> Result<bool, String> {
+    let trips = options.trip_count();
+    let kills = match options.kills {
+        Some(count) => kills::at_random(count, options.seed),
+        None => kills::at_shares(&options.kill_at, trips),
     };
-    let outcome = replay(&options, &schedule, server.as_mut()).await;
-    let Some(server) = server else { return outcome };
-    if outcome == Ok(true) {
-        server.remove_folder();
-    } else {
-        eprintln!("loadtest: the server's data and log are in {}", server.folder().display());
+    let pace = match (options.kills, options.speed) {
+        (Some(_), _) => Pace::Even(kills::span(&kills) + PAST_LAST_KILL),
+        (None, Some(speed)) => Pace::Rhythm(speed),
+        (None, None) => Pace::AtOnce,
+    };
+    let schedule = Schedule::load(options.trips.as_deref(), trips, options.seed, pace)?;
+    let mut server = None;
+    if let Some(binary) = &options.server {
+        let start = interrupt.guard(Server::start(binary, options.settings())).await;
+        server = Some(start.map_err(|_| Why::Interrupted.to_string())??);
     }
-    outcome
+    let url = server.as_ref().map_or_else(|| options.url.clone(), |server| server.url());
+    let options = Options { url, ..options };
+    let report = replay(&options, &schedule, &kills, server.as_mut(), &interrupt).await?;
+    if let Some(server) = &mut server
+        && !report.is_clean()
+    {
+        server.keep_folder();
+    }
+    match interrupt.why() {
+        Some(why) => Err(why.to_string()),
+        None => Ok(report.is_clean()),
+    }
 }
 
-async fn replay(options: &Options, schedule: &Schedule, mut server: Option<&mut Server>) -> Result<bool, String> {
+async fn replay(
+    options: &Options,
+    schedule: &Schedule,
+    kills: &[Due],
+    mut server: Option<&mut Server>,
+    interrupt: &Halt,
+) -> Result<Report, String> {
+    let transitions = prepare(options, server.is_none(), interrupt).await?;
     let halt = Halt::new();
-    let url = server.as_ref().map_or_else(|| options.url.clone(), |server| server.url());
-    let transitions = prepare(options, &url).await?;
     let cx = Arc::new(Context {
-        client: Client::new(&url, halt.clone())?,
+        client: Client::new(&options.url, halt.clone())?,
         transitions,
         phones: Phones::new(rand::random()),
         seed: options.seed,
         tag: format!("replay-{:016x}", rand::random::<u64>()),
         ride_bound: options.ride_bound(schedule.longest()),
         check_every: options.check_every as usize,
+        cancel_every: options.cancel_every(),
     });
-    let total = schedule.trips.len();
-    let began = Instant::now();
+    let (client, total, began) = (&cx.client, schedule.trips.len(), Instant::now());
     let (ended, seen) = watch::channel(0);
     let trips = async {
-        let attending = attend(&cx, options, server.as_deref_mut(), seen, total);
+        let attending = async {
+            if let Some(server) = server.as_deref_mut() {
+                kills::attend(client, kills, server, seen).await;
+            }
+        };
         tokio::join!(drive_all(&cx, schedule, options.concurrency, ended), attending).0
     };
     let driven = tokio::select! {
         driven = trips => driven?,
-        never = watchdog(&halt, Duration::from_secs(options.deadline)) => match never {},
-        never = progress::show(&cx.client, total as u64) => match never {},
+        never = watchdog(&halt, interrupt, Duration::from_secs(options.deadline)) => match never {},
+        never = progress::show(client, total as u64) => match never {},
     };
     progress::end();
-    let mut course =
-        Course { trips: total, not_begun: driven.not_begun, took: began.elapsed(), histories: 0, why: halt.why() };
-    let client = &cx.client;
+    let mut course = Course { trips: total, not_begun: driven.not_begun, took: began.elapsed(), ..Course::default() };
+    course.why = halt.why();
     if driven.not_begun > 0 && course.why == Some(Why::Deadline) {
         client.promises.broken(Kind::OutOfTime, None, format!("{} trips never began", driven.not_begun));
     }
     if course.why != Some(Why::Interrupted) {
-        for (kind, ride, detail) in Day::new(total, &driven.passengers).judge(!options.keep_fleet) {
+        for (kind, ride, detail) in verdict::judge(total, &driven.passengers, !options.keep_fleet) {
             client.promises.broken(kind, ride.as_deref(), detail);
         }
     }
     if matches!(course.why, None | Some(Why::Deadline)) {
-        course.histories = look_at_all(client, driven.passengers).await;
+        let statement = server.as_ref().map(|server| server.statement());
+        look_at_all(&cx, driven.passengers, statement.as_deref(), interrupt, &mut course).await;
     }
     if let Some(server) = server
         && course.why != Some(Why::ServerGone)
-        && let Err(detail) = server.stop().await
     {
-        client.promises.broken(Kind::ServerProcess, None, detail);
+        if let Err(detail) = server.stop().await {
+            client.promises.broken(Kind::ServerProcess, None, detail);
+        }
+        course.integrity = server.integrity().await;
+        if let Some(said) = course.integrity.as_ref().filter(|said| *said != "ok") {
+            client.promises.broken(Kind::DatabaseDamaged, None, said);
+        }
+        course.starts = server.starts().to_vec();
     }
-    let report = Report::new(Options { url, ..options.clone() }, client, &course);
+    let report = Report::new(options.clone(), client, course);
     report.print();
     if let Some(file) = &options.json {
         report.write_json(file)?;
     }
-    match course.why {
-        Some(Why::Interrupted) => Err(Why::Interrupted.to_string()),
-        _ => Ok(report.is_clean()),
-    }
+    Ok(report)
 }
 
-/// Learns the transition table and sets the fleet. Its failures are reasons not to run, no broken promises.
-async fn prepare(options: &Options, url: &str) -> Result<Transitions, String> {
-    let client = Client::new(url, Halt::new())?;
+/// Learns the transition table and sets the fleet of a server that is not the replay's own. Its failures are reasons not
+/// to run, no broken promises.
+async fn prepare(options: &Options, set_fleet: bool, interrupt: &Halt) -> Result<Transitions, String> {
+    let client = Client::new(&options.url, interrupt.clone())?;
     let failed = |what: &str| {
         let list = client.promises.list();
         let detail = list.values().flat_map(|c| &c.examples).next().map(|c| c.detail.clone()).unwrap_or_default();
-        format!("{url}: {what}: {detail}")
+        interrupt.why().map_or_else(|| format!("{}: {what}: {detail}", options.url), |why| why.to_string())
     };
     let states = Request::states();
     let answer = client.send(&states).await.map_err(|_| failed("no gateway answers"))?;
     let transitions = client.read(&states, &answer, 200).map_err(|_| failed("no table of transitions"))?;
-    if let Some(fleet) = fleet(options) {
+    if set_fleet && !options.keep_fleet {
+        let fleet = Request::fleet(options.fleet(), options.time_scale, options.accept_probability);
         let answer = client.send(&fleet).await.map_err(|_| failed("the sandbox's fleet"))?;
         if answer.status != 204 {
             let _ = client.unexpected(&fleet, &answer);
@@ -128,10 +162,6 @@ async fn prepare(options: &Options, url: &str) -> Result<Transitions, String> {
         }
     }
     Ok(transitions)
-}
-
-fn fleet(options: &Options) -> Option<Request> {
-    (!options.keep_fleet).then(|| Request::fleet(options.fleet(), options.time_scale, options.accept_probability))
 }
 
 /// What is left when no trip is under way any more.
@@ -186,74 +216,49 @@ async fn drive_all(
     }
 }
 
-/// Kills the server when its time has come and starts it again; notices when it ends by itself. Returns when all trips
-/// are over.
-async fn attend(
+/// The audit of everybody, under a bound of its own, and of the money.
+async fn look_at_all(
     cx: &Context,
-    options: &Options,
-    server: Option<&mut Server>,
-    mut seen: watch::Receiver<usize>,
-    total: usize,
+    passengers: Vec<Passenger>,
+    statement: Option<&Path>,
+    interrupt: &Halt,
+    course: &mut Course,
 ) {
-    let Some(server) = server else { return };
-    let mut kills: Vec<usize> = options.kill_at.iter().map(|share| (share * total as f64).ceil() as usize).collect();
-    kills.sort_unstable();
-    let mut kills = kills.into_iter();
-    loop {
-        let target = kills.next().unwrap_or(usize::MAX);
-        // What the wait gives is a lock on the count: held over the kill it would stop the trips that count on.
-        let reached = async { seen.wait_for(|ended| *ended >= target).await.map(drop) };
-        let failed = tokio::select! {
-            reached = reached => match reached {
-                Ok(()) => kill(cx, options, server).await,
-                Err(_) => return,
-            },
-            status = server.ended() => Err(status),
-        };
-        if let Err(detail) = failed {
-            cx.client.promises.broken(Kind::ServerProcess, None, detail);
-            cx.client.halt.stop(Why::ServerGone);
-            return;
-        }
-    }
-}
-
-async fn kill(cx: &Context, options: &Options, server: &mut Server) -> Result<(), String> {
-    cx.client.outages.begin(Instant::now());
-    let back = server.kill_and_start_again().await;
-    // What the sandbox was told lasts until its end only.
-    if let (Ok(()), Some(fleet)) = (&back, fleet(options))
-        && let Ok(answer) = cx.client.send(&fleet).await
-        && answer.status != 204
-    {
-        let _ = cx.client.unexpected(&fleet, &answer);
-    }
-    cx.client.outages.end(Instant::now());
-    back
-}
-
-/// The audit of everybody, under a bound of its own.
-async fn look_at_all(client: &Client, passengers: Vec<Passenger>) -> usize {
     let halt = Halt::new();
+    let client = cx.client.until(halt.clone());
     let people = passengers.iter().filter(|p| p.signed_in()).count();
-    let killed = client.outages.last_began();
-    let client = client.until(halt.clone());
-    let read = tokio::select! {
-        read = audit(&client, passengers, killed) => read,
-        never = watchdog(&halt, AUDIT_WITHIN) => match never {},
+    let open = passengers.iter().flat_map(|p| &p.rides).filter(|ride| ride.end.is_none()).count();
+    let unsure = passengers.iter().filter(|p| p.unsure).count() + open;
+    let bills = tokio::select! {
+        bills = audit(&client, &cx.transitions, passengers) => bills,
+        never = watchdog(&halt, interrupt, AUDIT_WITHIN) => match never {},
     };
-    if read < people && halt.why().is_some() {
-        let detail = format!("{} of {people} passengers were not looked at again at the end", people - read);
-        client.promises.broken(Kind::OutOfTime, None, detail);
+    course.histories = bills.len();
+    if bills.len() < people {
+        if let Some(why) = halt.why() {
+            let detail = format!("{} of {people} passengers were not looked at again: {why}", people - bills.len());
+            client.promises.broken(Kind::OutOfTime, None, detail);
+        }
+        // The money of those who were looked at proves nothing about the rest.
+        return;
     }
-    read
+    let statement = statement.map(Statement::read).transpose();
+    let broken = |kind, detail| client.promises.broken(kind, None, detail);
+    match statement {
+        Ok(statement) => {
+            let (sums, breaches) = reconcile(&bills.concat(), statement.as_ref(), unsure);
+            breaches.into_iter().for_each(|(kind, detail)| broken(kind, detail));
+            course.money = Some(sums);
+        }
+        Err(detail) => broken(Kind::MoneyDiffers, format!("no statement of the bank: {detail}")),
+    }
 }
 
-/// Stops everybody at the deadline or at Ctrl-C; never ends.
-async fn watchdog(halt: &Halt, deadline: Duration) -> Infallible {
+/// Stops everybody at the deadline or when the replay is interrupted; never ends.
+async fn watchdog(halt: &Halt, interrupt: &Halt, deadline: Duration) -> Infallible {
     let why = tokio::select! {
         () = tokio::time::sleep(deadline) => Why::Deadline,
-        _ = tokio::signal::ctrl_c() => Why::Interrupted,
+        () = interrupt.stopped() => Why::Interrupted,
     };
     halt.stop(why);
     std::future::pending().await

@@ -7,15 +7,17 @@ use std::{
     time::Duration,
 };
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::{
     client::Client,
+    money::Sums,
     options::Options,
     outage::Why,
     progress::clock,
     promises::{Cases, Kind},
-    tally::{Counts, Times},
+    tally::{Counts, Ending, Times},
+    wire::Status,
 };
 
 /// Examples of one kind in the table; the JSON report has more.
@@ -25,35 +27,25 @@ const SHOWN: usize = 5;
 #[derive(Serialize)]
 pub(crate) struct Report {
     options: Options,
-    trips: usize,
-    not_begun: usize,
-    seconds: f64,
+    #[serde(flatten)]
+    course: Course,
     rides_per_second: f64,
-    /// Why it stopped early, when it did.
-    stopped: Option<String>,
-    passengers: u64,
     kills: usize,
-    histories_read: usize,
-    rides: BTreeMap<String, u64>,
-    cancelled_by: BTreeMap<String, u64>,
-    payments_after_completed: BTreeMap<String, u64>,
-    payments_after_other_ends: BTreeMap<String, u64>,
+    /// From the start of the process to its readiness, milliseconds.
+    restarts: Option<Row>,
     calls: Vec<Row>,
     spans: Vec<Row>,
-    obeyed_429: u64,
-    excused: u64,
-    streams_resumed: u64,
-    events: u64,
-    locations: u64,
-    heartbeats: u64,
+    #[serde(flatten)]
+    counts: Counts,
     broken_promises: BTreeMap<Kind, Cases>,
 }
 
-/// Latencies in milliseconds.
+/// Times in milliseconds.
 #[derive(Serialize)]
 struct Row {
     name: &'static str,
     count: u64,
+    min_ms: f64,
     p50_ms: f64,
     p90_ms: f64,
     p99_ms: f64,
@@ -63,47 +55,46 @@ struct Row {
 }
 
 /// How the replay as a whole went.
+#[derive(Default, Serialize)]
 pub(crate) struct Course {
     /// Trips that were to be driven.
     pub(crate) trips: usize,
     /// Trips that never began.
     pub(crate) not_begun: usize,
     /// From the first trip's beginning to the last one's end.
+    #[serde(rename = "seconds", serialize_with = "seconds")]
     pub(crate) took: Duration,
     /// Passengers whose history was read at the end.
+    #[serde(rename = "histories_read")]
     pub(crate) histories: usize,
     /// Why it stopped early, when it did.
+    #[serde(rename = "stopped", serialize_with = "words")]
     pub(crate) why: Option<Why>,
+    /// What all rides cost, when everybody could be looked at.
+    pub(crate) money: Option<Sums>,
+    /// What SQLite found in the database, when it was asked.
+    pub(crate) integrity: Option<String>,
+    /// How long each start of the server took.
+    #[serde(skip)]
+    pub(crate) starts: Vec<Duration>,
 }
 
 impl Report {
     /// The report of what `client` counted and noted.
-    pub(crate) fn new(options: Options, client: &Client, course: &Course) -> Self {
+    pub(crate) fn new(options: Options, client: &Client, course: Course) -> Self {
         let counts = client.tally.counts().clone();
-        let seconds = course.took.as_secs_f64();
-        let (calls, spans) = rows(&counts);
+        let rides_per_second = counts.done() as f64 / course.took.as_secs_f64().max(0.001);
+        let mut restarts = Times::default();
+        course.starts.iter().skip(1).for_each(|start| restarts.add(*start));
         Self {
             options,
-            trips: course.trips,
-            not_begun: course.not_begun,
-            seconds,
-            rides_per_second: counts.done() as f64 / seconds.max(0.001),
-            stopped: course.why.map(|why| why.to_string()),
-            passengers: counts.passengers,
+            rides_per_second,
             kills: client.outages.count(),
-            histories_read: course.histories,
-            rides: counts.endings.iter().map(|(ending, n)| (ending.to_string(), *n)).collect(),
-            cancelled_by: counts.cancelled_by,
-            payments_after_completed: counts.payments,
-            payments_after_other_ends: counts.payments_undriven,
-            calls,
-            spans,
-            obeyed_429: counts.limited,
-            excused: counts.excused,
-            streams_resumed: counts.resumed,
-            events: counts.events,
-            locations: counts.locations,
-            heartbeats: counts.heartbeats,
+            restarts: (restarts.count() > 0).then(|| row("restarts", &restarts, BTreeMap::new())),
+            calls: counts.calls.iter().map(|(call, c)| row(call, &c.times, c.statuses.clone())).collect(),
+            spans: counts.spans.iter().map(|(name, times)| row(name, times, BTreeMap::new())).collect(),
+            counts,
+            course,
             broken_promises: client.promises.list(),
         }
     }
@@ -124,9 +115,9 @@ impl Report {
 
     /// How the trips ended, and what share of all trips that is.
     fn shares(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\nTrips by their end, of {}", self.trips)?;
-        let share = |n: u64| 100.0 * n as f64 / self.trips.max(1) as f64;
-        self.rides.iter().try_for_each(|(end, n)| writeln!(f, "  {n:>7}  {:>5.1} %  {end}", share(*n)))
+        writeln!(f, "\nTrips by their end, of {}", self.course.trips)?;
+        let share = |n: u64| 100.0 * n as f64 / self.course.trips.max(1) as f64;
+        self.counts.endings.iter().try_for_each(|(end, n)| writeln!(f, "  {n:>7}  {:>5.1} %  {end}", share(*n)))
     }
 
     /// Where the money of rides that ended in one of `ends` is, and how many of them were asked.
@@ -135,15 +126,48 @@ impl Report {
         f: &mut fmt::Formatter<'_>,
         what: &str,
         payments: &BTreeMap<String, u64>,
-        ends: &[&str],
+        ends: &[Status],
     ) -> fmt::Result {
-        let all: u64 = ends.iter().filter_map(|end| self.rides.get(*end)).sum();
+        let all: u64 = ends.iter().filter_map(|end| self.counts.endings.get(&Ending::Final(*end))).sum();
         let asked: u64 = payments.values().sum();
         if all == 0 {
             return Ok(());
         }
-        writeln!(f, "\nPayment of {what}, at the end: {asked} of {all} were asked")?;
-        payments.iter().try_for_each(|(status, n)| writeln!(f, "  {n:>7}  {status}"))
+        list(f, &format!("Payment of {what}, at the end: {asked} of {all} were asked"), payments)
+    }
+
+    /// How often the server was killed, and what that cost.
+    fn kills(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.kills == 0 {
+            return Ok(());
+        }
+        writeln!(
+            f,
+            "killed {} times: {} failed connections and {} answers 503 excused, {} streams resumed",
+            self.kills, self.counts.excused, self.counts.excused_503, self.counts.resumed
+        )?;
+        if let Some(Row { count, min_ms, p50_ms, max_ms, .. }) = &self.restarts {
+            writeln!(
+                f,
+                "{count} restarts came to readiness, in {min_ms:.0} ms at least, {p50_ms:.0} at the median, {max_ms:.0} at most"
+            )?;
+        }
+        Ok(())
+    }
+
+    /// What all rides cost, what their receipts say, and what the bank took.
+    fn money(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(Sums { due, captured, bank }) = &self.course.money {
+            let bank = bank.map(|taken| format!(", {taken} taken by the bank")).unwrap_or_default();
+            writeln!(f, "money, in minor units: {due} due, {captured} captured by receipts{bank}")?;
+        }
+        match &self.course.integrity {
+            Some(said) => writeln!(f, "SQLite's integrity check of the database: {said}"),
+            None if self.options.server.is_some() => {
+                writeln!(f, "SQLite's integrity check was left out: there is no program `sqlite3` here")
+            }
+            None => Ok(()),
+        }
     }
 
     /// Prints the table.
@@ -153,52 +177,53 @@ impl Report {
     }
 }
 
-fn rows(counts: &Counts) -> (Vec<Row>, Vec<Row>) {
-    let row = |name, times: &Times, answers| Row {
-        name,
-        count: times.count(),
-        p50_ms: times.ms_at(0.5),
-        p90_ms: times.ms_at(0.9),
-        p99_ms: times.ms_at(0.99),
-        max_ms: times.max_ms(),
-        answers,
-    };
-    let calls = counts.calls.iter().map(|(call, c)| row(call.title(), &c.times, c.statuses.clone())).collect();
-    let spans = counts.spans.iter().map(|(name, times)| row(name, times, BTreeMap::new())).collect();
-    (calls, spans)
+fn row(name: &'static str, times: &Times, answers: BTreeMap<u16, u64>) -> Row {
+    let (count, max_ms) = (times.count(), times.max_ms());
+    let [min_ms, p50_ms, p90_ms, p99_ms] = [0.0, 0.5, 0.9, 0.99].map(|share| times.ms_at(share));
+    Row { name, count, min_ms, p50_ms, p90_ms, p99_ms, max_ms, answers }
+}
+
+fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_secs_f64())
+}
+
+fn words<S: Serializer>(why: &Option<Why>, serializer: S) -> Result<S::Ok, S::Error> {
+    why.map(|why| why.to_string()).serialize(serializer)
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let took = clock(Duration::from_secs_f64(self.seconds));
+        let Self { options, course, counts, .. } = self;
+        let (trips, rate) = (course.trips, self.rides_per_second);
         writeln!(
             f,
-            "\n{} trips in {took} ({:.1} a second), {} at once at most",
-            self.trips, self.rides_per_second, self.options.concurrency
+            "\n{trips} trips in {} ({rate:.1} a second), {} at once at most",
+            clock(course.took),
+            options.concurrency
         )?;
-        if let Some(why) = &self.stopped {
-            writeln!(f, "stopped early: {why}; {} trips never began", self.not_begun)?;
+        if let Some(why) = &course.why {
+            writeln!(f, "stopped early: {why}; {} trips never began", course.not_begun)?;
         }
-        writeln!(f, "{} passengers were needed; {} histories read at the end", self.passengers, self.histories_read)?;
-        writeln!(f, "{} events, {} driver positions, {} heartbeats", self.events, self.locations, self.heartbeats)?;
-        if self.kills > 0 {
-            writeln!(
-                f,
-                "killed {} times: {} failures excused, {} streams resumed",
-                self.kills, self.excused, self.streams_resumed
-            )?;
+        writeln!(f, "{} passengers were needed; {} histories read at the end", counts.passengers, course.histories)?;
+        writeln!(
+            f,
+            "{} events, {} driver positions, {} heartbeats",
+            counts.events, counts.locations, counts.heartbeats
+        )?;
+        self.kills(f)?;
+        if counts.limited > 0 {
+            writeln!(f, "{} answers were 429, and obeyed", counts.limited)?;
         }
-        if self.obeyed_429 > 0 {
-            writeln!(f, "{} answers were 429, and obeyed", self.obeyed_429)?;
-        }
+        self.money(f)?;
         self.shares(f)?;
-        list(f, "Cancelled by", &self.cancelled_by)?;
-        self.payments(f, "completed rides", &self.payments_after_completed, &["completed"])?;
-        self.payments(f, "expired and cancelled rides", &self.payments_after_other_ends, &["expired", "cancelled"])?;
+        list(f, "Cancelled by", &counts.cancelled_by)?;
+        self.payments(f, "completed rides", &counts.payments, &[Status::Completed])?;
+        let undriven = [Status::Expired, Status::Cancelled];
+        self.payments(f, "expired and cancelled rides", &counts.payments_undriven, &undriven)?;
         table(f, "Calls, milliseconds", &self.calls)?;
         table(f, "Rides, milliseconds", &self.spans)?;
         if self.is_clean() {
-            let so_far = if self.stopped.is_some() { " so far" } else { "" };
+            let so_far = if course.why.is_some() { " so far" } else { "" };
             return write!(f, "\nNo promise was broken{so_far}.");
         }
         writeln!(f, "\nBroken promises")?;
@@ -224,7 +249,7 @@ fn list(f: &mut fmt::Formatter<'_>, title: &str, lines: &BTreeMap<String, u64>) 
 fn table(f: &mut fmt::Formatter<'_>, title: &str, rows: &[Row]) -> fmt::Result {
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or_default().max(title.len());
     writeln!(f, "\n{title:width$}  {:>8} {:>8} {:>8} {:>8} {:>8}", "count", "p50", "p90", "p99", "max")?;
-    for Row { name, count, p50_ms, p90_ms, p99_ms, max_ms, answers } in rows {
+    for Row { name, count, p50_ms, p90_ms, p99_ms, max_ms, answers, .. } in rows {
         let answers = answers.iter().fold(String::new(), |mut text, (status, n)| {
             // Writing to a string cannot fail.
             let _ = write!(text, "  {status}×{n}");
@@ -237,10 +262,12 @@ fn table(f: &mut fmt::Formatter<'_>, title: &str, rows: &[Row]) -> fmt::Result {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use clap::Parser;
 
     use super::*;
-    use crate::{outage::Halt, tally::Ending, wire::Status};
+    use crate::outage::Halt;
 
     #[derive(Parser)]
     struct Line {
@@ -258,10 +285,19 @@ mod tests {
         counts.payments = [("captured".to_owned(), 149)].into();
         counts.payments_undriven = [("voided".to_owned(), 46)].into();
         drop(counts);
-        let course = Course { trips: 200, not_begun: 0, took: Duration::from_secs(9), histories: 200, why: None };
-        let text = Report::new(Line::parse_from(["loadtest"]).options, &client, &course).to_string();
+        client.outages.begin(Instant::now());
+        let course = Course {
+            trips: 200,
+            took: Duration::from_secs(9),
+            money: Some(Sums { due: 900, captured: 900, bank: Some(900) }),
+            starts: [5, 200, 300, 400].map(Duration::from_millis).to_vec(),
+            ..Course::default()
+        };
+        let text = Report::new(Line::parse_from(["loadtest"]).options, &client, course).to_string();
         for line in [
             "Trips by their end, of 200",
+            "3 restarts came to readiness, in 200 ms at least, 300 at the median, 400 at most",
+            "money, in minor units: 900 due, 900 captured by receipts, 900 taken by the bank",
             "      150   75.0 %  completed",
             "       46   23.0 %  expired",
             "        4    2.0 %  refused at the quote",

@@ -15,23 +15,36 @@ use tokio::process::{Child, Command};
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// How long a stop may take: the product's own bound is 20 s (`runtime.drain_s`).
 const STOP_WITHIN: Duration = Duration::from_secs(30);
+/// How long the end of a killed process may take.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
+/// Between two looks at something that takes its time.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// A running gateway. Dropping it kills the process.
+/// The settings of a server: name and value of variables of its environment.
+pub(crate) type Settings = Vec<(&'static str, String)>;
+
+/// A running gateway. Dropping it kills the process and removes the folder, unless it is to be kept.
 pub(crate) struct Server {
     binary: PathBuf,
     folder: PathBuf,
+    keeps_folder: bool,
     public: SocketAddr,
     internal: SocketAddr,
+    settings: Settings,
     http: reqwest::Client,
     child: Child,
+    began: Instant,
+    is_ready: bool,
+    /// How long each start took that came to its end.
+    starts: Vec<Duration>,
 }
 
 impl Server {
-    /// Starts `binary` and waits until it is ready. Settings in this process's environment reach it too.
+    /// Starts `binary` and waits until it is ready. Settings in this process's environment reach it too, and win.
     ///
     /// # Errors
-    /// What went wrong, in words; the folder with the log is named.
-    pub(crate) async fn start(binary: &Path) -> Result<Self, String> {
+    /// What went wrong, in words; the folder with the log is named and left.
+    pub(crate) async fn start(binary: &Path, settings: Settings) -> Result<Self, String> {
         let binary = binary.canonicalize().map_err(|e| format!("{}: {e}", binary.display()))?;
         let folder =
             std::env::temp_dir().join(format!("loadtest-{}-{:08x}", std::process::id(), rand::random::<u32>()));
@@ -43,9 +56,13 @@ impl Server {
             .pool_max_idle_per_host(0)
             .build()
             .map_err(|e| e.to_string())?;
-        let child = spawn(&binary, &folder, public, internal)?;
-        let mut server = Self { binary, folder, public, internal, http, child };
-        server.ready().await?;
+        let settings = settings.into_iter().filter(|(name, _)| std::env::var_os(name).is_none()).collect();
+        let child = spawn(&binary, &folder, public, internal, &settings)?;
+        let (began, is_ready) = (Instant::now(), false);
+        let (keeps_folder, starts) = (false, Vec::new());
+        let mut server =
+            Self { binary, folder, keeps_folder, public, internal, settings, http, child, began, is_ready, starts };
+        server.until_ready().await.inspect_err(|_| server.keep_folder())?;
         Ok(server)
     }
 
@@ -54,22 +71,62 @@ impl Server {
         format!("http://{}", self.public)
     }
 
-    /// SIGKILL, then the same again on the same folder and ports, ready when this returns.
+    /// SIGKILL, then the same again on the same folder and ports; it is starting when this returns.
     ///
     /// # Errors
     /// What went wrong, in words.
     pub(crate) async fn kill_and_start_again(&mut self) -> Result<(), String> {
+        // One that had ended by itself must not pass for one that was killed.
+        if let Ok(Some(status)) = self.child.try_wait() {
+            return Err(format!("it had ended by itself before it was killed: {status}"));
+        }
         self.child.kill().await.map_err(|e| format!("it could not be killed: {e}"))?;
-        self.child = spawn(&self.binary, &self.folder, self.public, self.internal)?;
-        self.ready().await
+        self.child = spawn(&self.binary, &self.folder, self.public, self.internal, &self.settings)?;
+        (self.began, self.is_ready) = (Instant::now(), false);
+        Ok(())
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until it ends by itself; how.
     pub(crate) async fn ended(&mut self) -> String {
         match self.child.wait().await {
             Ok(status) => format!("it ended by itself: {status}"),
             Err(error) => format!("nothing is known of it any more: {error}"),
         }
+    }
+
+    /// Waits until it is ready. May be dropped and called again.
+    ///
+    /// # Errors
+    /// It ended by itself, or is not ready in time; in words.
+    pub(crate) async fn until_ready(&mut self) -> Result<(), String> {
+        let url = format!("http://{}/health/ready", self.internal);
+        while self.began.elapsed() < READY_WITHIN {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Err(format!("the server ended at its start with {status}; see {}", self.log().display()));
+            }
+            if self.http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
+                self.starts.push(self.began.elapsed());
+                self.is_ready = true;
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Err(format!("the server was not ready within {} s; see {}", READY_WITHIN.as_secs(), self.log().display()))
+    }
+
+    /// Whether it was seen to be ready since its last start.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.is_ready
+    }
+
+    /// How long ago its last start began.
+    pub(crate) fn since_start(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// How long each start took that was not cut short, the first one first.
+    pub(crate) fn starts(&self) -> &[Duration] {
+        &self.starts
     }
 
     /// SIGTERM, and SIGKILL when that does not end it in time.
@@ -94,30 +151,23 @@ impl Server {
         }
     }
 
-    /// Where its data and its log are.
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
+    /// What SQLite itself finds in the database of a server that has stopped; none without a `sqlite3` program here.
+    pub(crate) async fn integrity(&self) -> Option<String> {
+        let mut check = Command::new("sqlite3");
+        check.arg(self.folder.join(DATABASE)).arg("PRAGMA integrity_check").stdin(Stdio::null());
+        let said = check.output().await.ok()?;
+        Some(String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).trim().to_owned())
     }
 
-    /// Removes its data and its log.
-    pub(crate) fn remove_folder(&self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.folder) {
-            eprintln!("loadtest: {} is left: {error}", self.folder.display());
-        }
+    /// Where the sandbox's bank writes its statement.
+    pub(crate) fn statement(&self) -> PathBuf {
+        self.folder.join(STATEMENT)
     }
 
-    async fn ready(&mut self) -> Result<(), String> {
-        let (began, url) = (Instant::now(), format!("http://{}/health/ready", self.internal));
-        while began.elapsed() < READY_WITHIN {
-            if let Ok(Some(status)) = self.child.try_wait() {
-                return Err(format!("the server ended at its start with {status}; see {}", self.log().display()));
-            }
-            if self.http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Err(format!("the server was not ready within {} s; see {}", READY_WITHIN.as_secs(), self.log().display()))
+    /// Leaves its data and its log, and says where.
+    pub(crate) fn keep_folder(&mut self) {
+        self.keeps_folder = true;
+        eprintln!("loadtest: the server's data and log are in {}", self.folder.display());
     }
 
     fn log(&self) -> PathBuf {
@@ -125,9 +175,33 @@ impl Server {
     }
 }
 
-const LOG: &str = "server.log";
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.start_kill();
+        if self.keeps_folder {
+            return;
+        }
+        let began = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) && began.elapsed() < GONE_WITHIN {
+            std::thread::sleep(LOOK_EVERY);
+        }
+        if let Err(error) = std::fs::remove_dir_all(&self.folder) {
+            eprintln!("loadtest: {} is left: {error}", self.folder.display());
+        }
+    }
+}
 
-fn spawn(binary: &Path, folder: &Path, public: SocketAddr, internal: SocketAddr) -> Result<Child, String> {
+const LOG: &str = "server.log";
+const DATABASE: &str = "gateway.db";
+const STATEMENT: &str = "bank.csv";
+
+fn spawn(
+    binary: &Path,
+    folder: &Path,
+    public: SocketAddr,
+    internal: SocketAddr,
+    settings: &Settings,
+) -> Result<Child, String> {
     let path = folder.join(LOG);
     let log = File::options().create(true).append(true).open(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let log_too = log.try_clone().map_err(|e| format!("{}: {e}", path.display()))?;
@@ -136,13 +210,14 @@ fn spawn(binary: &Path, folder: &Path, public: SocketAddr, internal: SocketAddr)
         .current_dir(folder)
         .env("GATEWAY__HTTP__PUBLIC_BIND", public.to_string())
         .env("GATEWAY__HTTP__INTERNAL_BIND", internal.to_string())
-        .env("GATEWAY__STORE__SHARDS", format!("sqlite://{}", folder.join("gateway.db").display()))
+        .env("GATEWAY__STORE__SHARDS", format!("sqlite://{}", folder.join(DATABASE).display()))
+        .env("GATEWAY__SANDBOX__BANK_STATEMENT", folder.join(STATEMENT))
+        .envs(settings.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(log)
         .stderr(log_too)
         // Ctrl-C in a terminal reaches every process of the group: the server is stopped by this tool, not by the key.
         .process_group(0)
-        .kill_on_drop(true)
         .spawn()
         .map_err(|e| format!("{}: {e}", binary.display()))
 }
@@ -165,8 +240,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_dropped_server_leaves_neither_process_nor_folder() {
+        let (folder, child) = (std::env::temp_dir().join(format!("loadtest-drop-{}", std::process::id())), sleeper());
+        std::fs::create_dir(&folder).unwrap();
+        let pid = child.id().unwrap();
+        let (public, internal) = free_ports().unwrap();
+        let (binary, began, is_ready) = (PathBuf::from("sleep"), Instant::now(), true);
+        let (http, settings, starts) = (reqwest::Client::new(), Vec::new(), Vec::new());
+        let keeps_folder = false;
+        let folder_too = folder.clone();
+        drop(Server { binary, folder, keeps_folder, public, internal, settings, http, child, began, is_ready, starts });
+        assert!(!folder_too.exists());
+        assert!(!Path::new(&format!("/proc/{pid}")).exists());
+    }
+
+    fn sleeper() -> Child {
+        Command::new("sleep").arg("600").spawn().unwrap()
+    }
+
+    #[tokio::test]
     async fn a_server_that_ends_at_once_is_an_error_that_names_its_log() {
-        let error = Server::start(Path::new("/bin/false")).await.err().unwrap();
+        let error = Server::start(Path::new("/bin/false"), Vec::new()).await.err().unwrap();
         assert!(error.contains("ended at its start") && error.contains(LOG), "{error}");
         let log = Path::new(error.rsplit("see ").next().unwrap());
         std::fs::remove_dir_all(log.parent().unwrap()).unwrap();

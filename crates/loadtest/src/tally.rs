@@ -8,13 +8,12 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use crate::{api::Call, wire::Status};
+use crate::wire::Status;
 
 /// How a trip's ride ended, as seen by its passenger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Ending {
     /// The ride came to this end.
     Final(Status),
@@ -48,29 +47,43 @@ impl fmt::Display for Ending {
 pub(crate) struct Tally(Mutex<Counts>);
 
 /// The counters.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Serialize)]
 pub(crate) struct Counts {
-    pub(crate) calls: BTreeMap<Call, CallCounts>,
+    #[serde(skip)]
+    pub(crate) calls: BTreeMap<&'static str, CallCounts>,
     /// Time from one moment of a trip to another, by name.
+    #[serde(skip)]
     pub(crate) spans: BTreeMap<&'static str, Times>,
+    #[serde(rename = "rides", serialize_with = "titles")]
     pub(crate) endings: BTreeMap<Ending, u64>,
     /// Why rides were cancelled: who and the reason.
     pub(crate) cancelled_by: BTreeMap<String, u64>,
     /// Payment status on the receipts asked for at the very end, of completed rides.
+    #[serde(rename = "payments_after_completed")]
     pub(crate) payments: BTreeMap<String, u64>,
     /// The same of rides that expired or were cancelled.
+    #[serde(rename = "payments_after_other_ends")]
     pub(crate) payments_undriven: BTreeMap<String, u64>,
+    #[serde(skip)]
     pub(crate) under_way: u64,
     pub(crate) passengers: u64,
     /// 429 answers, obeyed.
+    #[serde(rename = "obeyed_429")]
     pub(crate) limited: u64,
-    /// Broken connections and 503 answers while the server was away by this tool's doing.
+    /// Connections that failed while the server was away by this tool's doing.
     pub(crate) excused: u64,
+    /// Answers 503 to requests that were under way while the server was away.
+    pub(crate) excused_503: u64,
     /// Streams taken up again with `Last-Event-ID`.
+    #[serde(rename = "streams_resumed")]
     pub(crate) resumed: u64,
     pub(crate) events: u64,
     pub(crate) locations: u64,
     pub(crate) heartbeats: u64,
+}
+
+fn titles<S: Serializer>(endings: &BTreeMap<Ending, u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(endings.iter().map(|(ending, n)| (ending.to_string(), n)))
 }
 
 /// Of one call of the API.
@@ -119,7 +132,7 @@ impl Tally {
     }
 
     /// One answer of `call`. Refusals (429, 5xx) are counted; their time is not: it would flatter the percentiles.
-    pub(crate) fn answer(&self, call: Call, status: u16, time: Duration) {
+    pub(crate) fn answer(&self, call: &'static str, status: u16, time: Duration) {
         let mut counts = self.counts();
         let call = counts.calls.entry(call).or_default();
         *call.statuses.entry(status).or_default() += 1;
@@ -159,10 +172,10 @@ mod tests {
     #[test]
     fn the_time_of_a_refusal_is_not_a_latency() {
         let tally = Tally::default();
-        tally.answer(Call::Quote, 429, Duration::from_millis(1));
-        tally.answer(Call::Quote, 201, Duration::from_millis(9));
+        tally.answer("POST quotes", 429, Duration::from_millis(1));
+        tally.answer("POST quotes", 201, Duration::from_millis(9));
         let counts = tally.counts();
-        assert_eq!(counts.calls[&Call::Quote].times.count(), 1);
-        assert_eq!(counts.calls[&Call::Quote].statuses[&429], 1);
+        assert_eq!(counts.calls[&"POST quotes"].times.count(), 1);
+        assert_eq!(counts.calls[&"POST quotes"].statuses[&429], 1);
     }
 }

@@ -6,12 +6,14 @@ use std::{
 };
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+use serde_json::Value;
 
 use crate::{
     api::Request,
-    client::{Client, Opened},
+    cancel,
+    client::{Answer, Client},
     follow::Follower,
-    listen::{Heard, listen},
+    listen::{Heard, Listener},
     outage::{Stop, Why},
     passenger::{End, Passenger, Phones, Taken},
     promises::Kind,
@@ -35,6 +37,8 @@ pub(crate) struct Context {
     /// Longer than this no ride may take.
     pub(crate) ride_bound: Duration,
     pub(crate) check_every: usize,
+    /// Every so many passengers, one calls the ride off.
+    pub(crate) cancel_every: Option<usize>,
 }
 
 /// A trip that is over.
@@ -58,7 +62,7 @@ pub(crate) async fn drive(cx: Arc<Context>, index: usize, trip: Trip, mut passen
     let taken = passenger.rides.get(rides_before);
     let ending = match (walked, taken) {
         (Ok(ending), _) => ending,
-        (Err(_), Some(Taken { end: Some(end), .. })) => Ending::Final(end.status),
+        (Err(_), Some(Taken { end: Some(end), .. })) => Ending::Final(end.ride.status),
         (Err(Stop::GaveUp), _) => Ending::GaveUp,
         (Err(Stop::Halted), taken) => {
             if cx.client.halt.why() == Some(Why::Deadline) {
@@ -76,10 +80,10 @@ pub(crate) async fn drive(cx: Arc<Context>, index: usize, trip: Trip, mut passen
 }
 
 async fn walk(cx: &Context, index: usize, trip: &Trip, passenger: &mut Passenger) -> Result<Ending, Stop> {
-    let newcomer = !passenger.signed_in();
-    passenger.sign_in(&cx.client, &cx.phones).await?;
+    let (client, newcomer) = (&cx.client, !passenger.signed_in());
+    passenger.sign_in(client, &cx.phones).await?;
     if newcomer {
-        cx.client.tally.counts().passengers += 1;
+        client.tally.counts().passengers += 1;
     }
     let mut rng = StdRng::seed_from_u64(cx.seed ^ (index as u64).rotate_left(32));
     let sampled = index.is_multiple_of(cx.check_every);
@@ -91,21 +95,23 @@ async fn walk(cx: &Context, index: usize, trip: &Trip, passenger: &mut Passenger
         // Half of the passengers ask for every event after the ride they got, the others for the ride as it is now.
         follower = follower.after(ride.version, ride.status);
     }
-    if let Some(ending) = follow(cx, passenger, &ride.id, &mut follower).await? {
+    let stars = rng.random_range(1..=5);
+    let cancels = cx.cancel_every.is_some_and(|every| index % every == every / 2);
+    let cancel_at = cancels.then(|| cancel::MOMENTS[rng.random_range(0..cancel::MOMENTS.len())]);
+    if let Some(ending) = follow(cx, passenger, &ride.id, &mut follower, cancel_at).await? {
         return Ok(ending);
     }
-    let Follower { kept, end, .. } = follower;
+    let Follower { kept: events, end, .. } = follower;
     let Some(end) = end else { return Err(Stop::GaveUp) };
     if let Some(taken) = passenger.rides.last_mut() {
-        let (status, version) = (end.status, end.version);
-        taken.end = Some(End { status, version, at: Instant::now(), receipt: None, rated: None });
+        cancel::check(client, taken, &end);
+        taken.end = Some(End { ride: end.clone(), events, receipt: None, rated: None });
     }
     if let Some(cancellation) = &end.cancellation {
         let cause = format!("{}: {}", cancellation.by, cancellation.reason);
-        *cx.client.tally.counts().cancelled_by.entry(cause).or_default() += 1;
+        *client.tally.counts().cancelled_by.entry(cause).or_default() += 1;
     }
-    let stars = rng.random_range(1..=5);
-    settle::settle(cx, passenger, &end, &fare, stars, sampled.then_some(kept)).await?;
+    settle::settle(client, passenger, &end, &fare, stars).await?;
     Ok(Ending::Final(end.status))
 }
 
@@ -127,6 +133,7 @@ async fn request(
             return Ok(None);
         }
         let mut quote: Quote = client.read(&request, &answer, 201)?;
+        let quoted: Value = client.read(&request, &answer, 201)?;
         if quote.options.is_empty() {
             return Err(client.unexpected(&request, &answer));
         }
@@ -142,8 +149,6 @@ async fn request(
         }
         let ride: Ride = client.read(&request, &answer, 201)?;
         passenger.unsure = false;
-        let (id, quoted) = (ride.id.clone(), option.fare.clone());
-        passenger.rides.push(Taken { id, quoted, sampled, end: None });
         check_ride(client, &ride, &quote.quote_id, &option);
         let about = Some(ride.id.as_str());
         if !answer.is_tagged(ride.version) {
@@ -154,9 +159,19 @@ async fn request(
             let detail = format!("POST rides: Location {:?}", answer.header("location"));
             client.promises.broken(Kind::UnexpectedAnswer, about, detail);
         }
+        passenger.rides.push(Taken {
+            id: ride.id.clone(),
+            request: request.clone(),
+            answer,
+            quote: quoted,
+            quoted: option.fare.clone(),
+            sampled,
+            cancelled: None,
+            end: None,
+        });
         if sampled {
             let again = passenger.send(client, &request).await?;
-            settle::check_same_key(client, &ride.id, &answer, &again);
+            passenger.rides.last().into_iter().for_each(|taken| check_same_key(client, taken, &again));
         }
         return Ok(Some((ride, option.fare)));
     }
@@ -185,15 +200,18 @@ fn check_ride(client: &Client, ride: &Ride, quote: &str, option: &QuoteOption) {
     }
 }
 
-/// Listens until the terminal event, over as many streams as it takes; an ending when there is no such event.
+/// Listens until the terminal event, over as many streams as it takes, and calls the ride off when it is at `cancel_at`;
+/// an ending when there is no such event.
 async fn follow(
     cx: &Context,
     passenger: &mut Passenger,
     ride: &str,
     follower: &mut Follower<'_>,
+    cancel_at: Option<Status>,
 ) -> Result<Option<Ending>, Stop> {
     let (client, began) = (&cx.client, Instant::now());
     let (mut wrong, mut streams) = (0, 0);
+    let mut listener = Listener { began: Some(began), until: cancel_at, ..Listener::new(client, ride) };
     while follower.end.is_none() {
         let Some(left) = cx.ride_bound.checked_sub(began.elapsed()) else {
             let detail = format!("no end after {} s, last seen {:?}", cx.ride_bound.as_secs(), follower.status());
@@ -201,25 +219,30 @@ async fn follow(
             return Ok(Some(Ending::Stuck));
         };
         let request = Request::events(ride, follower.last());
-        let response = match passenger.open(client, &request).await? {
-            Opened::Stream(response) => response,
-            Opened::Answer(answer) if answer.status == 404 => return Ok(Some(lost(client, ride, "its events"))),
-            Opened::Answer(answer) => return Err(client.unexpected(&request, &answer)),
+        let answer = passenger.send(client, &request).await?;
+        let response = match answer.stream {
+            Some(response) => response,
+            None if answer.status == 404 => return Ok(Some(lost(client, ride, "its events"))),
+            None => return Err(client.unexpected(&request, &answer)),
         };
         client.tally.counts().resumed += u64::from(streams > 0);
         streams += 1;
-        let heard = listen(client, response, follower, ride, began, left).await?;
-        let (detail, since, retry) = match heard {
+        let (detail, excused) = match listener.listen(response, follower, left).await? {
             Heard::TimeUp => continue,
-            Heard::Ended { .. } if follower.end.is_some() => continue,
-            Heard::Ended { retry, .. } if passenger.token_ended(Instant::now()) => {
-                client.halt.pause(retry).await?;
+            Heard::Reached => {
+                listener.until = None;
+                cancel::call_off(client, passenger, ride).await?;
                 continue;
             }
-            Heard::Ended { since, retry } => ("it ended without a terminal event".to_owned(), since, retry),
-            Heard::Broke { error, since, retry } => (error, since, retry),
+            Heard::Ended if follower.end.is_some() => continue,
+            Heard::Ended if passenger.token_ended(Instant::now()) => {
+                client.halt.pause(listener.retry).await?;
+                continue;
+            }
+            Heard::Ended => ("it ended without a terminal event".to_owned(), false),
+            Heard::Broke(error) => (error, client.outages.excuse(listener.since, Instant::now())),
+            Heard::Hung(detail) => (detail, false),
         };
-        let excused = client.outages.excuse(since);
         if !excused {
             client.promises.broken(Kind::StreamEnd, Some(ride), format!("after event {:?}: {detail}", follower.last()));
             wrong += 1;
@@ -230,7 +253,7 @@ async fn follow(
         if follower.end.is_some() {
             continue;
         }
-        client.halt.pause(retry).await?;
+        client.halt.pause(listener.retry).await?;
         if excused && let Some(ending) = look_again(client, passenger, ride, follower).await? {
             return Ok(Some(ending));
         }
@@ -262,4 +285,17 @@ async fn look_again(
 pub(crate) fn lost(client: &Client, ride: &str, what: &str) -> Ending {
     client.promises.broken(Kind::LostRide, Some(ride), format!("404 for {what}"));
     Ending::Lost
+}
+
+/// The answer to a key used again must be the first answer.
+pub(crate) fn check_same_key(client: &Client, taken: &Taken, again: &Answer) {
+    let broken = |kind, detail: String| client.promises.broken(kind, Some(&taken.id), detail);
+    let id = serde_json::from_slice::<Ride>(&again.body).ok().map(|ride| ride.id);
+    if let Some(other) = id.filter(|other| *other != taken.id) {
+        broken(Kind::TwoRides, format!("the same key made ride {other} too"));
+    } else if again.status != taken.answer.status || again.body != taken.answer.body {
+        broken(Kind::KeyReplay, format!("{} {}", again.status, again.excerpt()));
+    } else if again.header("idempotency-replayed") != Some("true") {
+        broken(Kind::KeyReplay, format!("Idempotency-Replayed is {:?}", again.header("idempotency-replayed")));
+    }
 }

@@ -24,7 +24,18 @@ pub(crate) struct Trip {
 /// Trips in the order of the day, and when each one is due.
 pub(crate) struct Schedule {
     pub(crate) trips: Vec<Trip>,
-    speed: Option<f64>,
+    pace: Pace,
+}
+
+/// When trips are due.
+#[derive(Clone, Copy)]
+pub(crate) enum Pace {
+    /// At once.
+    AtOnce,
+    /// In the day's rhythm, so many times faster.
+    Rhythm(f64),
+    /// One after the other, all of them within this time.
+    Even(Duration),
 }
 
 impl Schedule {
@@ -32,7 +43,7 @@ impl Schedule {
     ///
     /// # Errors
     /// A file that cannot be read, or holds no trips.
-    pub(crate) fn load(file: Option<&Path>, count: usize, seed: u64, speed: Option<f64>) -> Result<Self, String> {
+    pub(crate) fn load(file: Option<&Path>, count: usize, seed: u64, pace: Pace) -> Result<Self, String> {
         let all = match file {
             None => read(FRIDAY)?,
             Some(path) => {
@@ -40,15 +51,16 @@ impl Schedule {
                 read(&text).map_err(|e| format!("{}: {e}", path.display()))?
             }
         };
-        Ok(Self { trips: draw(&all, count, seed), speed })
+        Ok(Self { trips: draw(&all, count, seed), pace })
     }
 
-    /// When trip `index` is due, counted from the start; zero when no rhythm was asked for.
+    /// When trip `index` is due, counted from the start.
     pub(crate) fn due(&self, index: usize) -> Duration {
-        match (self.speed, self.trips.first(), self.trips.get(index)) {
-            (Some(speed), Some(first), Some(trip)) => {
+        match (self.pace, self.trips.first(), self.trips.get(index)) {
+            (Pace::Rhythm(speed), Some(first), Some(trip)) => {
                 Duration::from_secs_f64(f64::from(trip.second_of_day - first.second_of_day) / speed)
             }
+            (Pace::Even(span), _, Some(_)) => span.mul_f64(index as f64 / self.trips.len() as f64),
             _ => Duration::ZERO,
         }
     }
@@ -125,15 +137,16 @@ mod tests {
     }
 
     #[test]
-    fn a_speed_compresses_the_day_and_none_means_at_once() {
+    fn a_speed_compresses_the_day_and_an_even_pace_forgets_it() {
         let mut trips = friday();
         trips.truncate(3);
         trips[0].second_of_day = 100;
         trips[2].second_of_day = 700;
-        let paced = Schedule { trips: trips.clone(), speed: Some(60.0) };
-        assert_eq!(paced.due(0), Duration::ZERO);
-        assert_eq!(paced.due(2), Duration::from_secs(10));
-        assert_eq!(Schedule { trips, speed: None }.due(2), Duration::ZERO);
+        let paced = |pace| Schedule { trips: trips.clone(), pace };
+        assert_eq!(paced(Pace::Rhythm(60.0)).due(0), Duration::ZERO);
+        assert_eq!(paced(Pace::Rhythm(60.0)).due(2), Duration::from_secs(10));
+        assert_eq!(paced(Pace::Even(Duration::from_secs(9))).due(2), Duration::from_secs(6));
+        assert_eq!(paced(Pace::AtOnce).due(2), Duration::ZERO);
     }
 
     #[test]

@@ -8,63 +8,40 @@ const ONE_IN: usize = 100;
 /// A broken promise, and the ride it is about.
 type Breach = (Kind, Option<String>, String);
 
-/// How the trips ended.
-pub(crate) struct Day {
-    /// How many there were to drive.
-    trips: usize,
-    /// How many passengers were brought to where they wanted.
-    completed: usize,
-    /// Rides that ended without that.
-    undriven: Vec<(String, Status)>,
-}
-
-impl Day {
-    /// The day of these passengers.
-    pub(crate) fn new(trips: usize, passengers: &[Passenger]) -> Self {
-        let rides = passengers.iter().flat_map(|passenger| &passenger.rides);
-        let ends = rides.filter_map(|ride| Some((ride.id.clone(), ride.end.as_ref()?.status)));
-        let (completed, undriven): (Vec<_>, _) = ends.partition(|(_, status)| *status == Status::Completed);
-        Self { trips, completed: completed.len(), undriven }
+/// What the day of these passengers, who wanted so many `trips`, breaks. Only with a fleet of the replay's own is every
+/// passenger entitled to a driver, unless he calls the ride off himself.
+pub(crate) fn judge(trips: usize, passengers: &[Passenger], own_fleet: bool) -> Vec<Breach> {
+    let rides = passengers.iter().flat_map(|passenger| &passenger.rides).filter(|ride| ride.cancelled.is_none());
+    let ends = rides.filter_map(|ride| Some((&ride.id, ride.end.as_ref()?.ride.status)));
+    let (completed, undriven): (Vec<_>, Vec<_>) = ends.partition(|(_, status)| *status == Status::Completed);
+    let mut breaches = Vec::new();
+    if completed.is_empty() {
+        breaches.push((Kind::NothingDriven, None, format!("none of {trips} trips was completed")));
     }
-
-    /// What it breaks. Only with a fleet of the replay's own is every passenger entitled to a driver.
-    pub(crate) fn judge(&self, own_fleet: bool) -> Vec<Breach> {
-        let (trips, undriven) = (self.trips, self.undriven.len());
-        let mut breaches = Vec::new();
-        if self.completed == 0 {
-            breaches.push((Kind::NothingDriven, None, format!("none of {trips} trips was completed")));
-        }
-        if own_fleet && undriven * ONE_IN > trips {
-            breaches.extend(self.undriven.iter().map(|(ride, status)| {
-                let detail = format!("{status}, like {undriven} of {trips} trips that were expired or cancelled");
-                (Kind::WithoutDriver, Some(ride.clone()), detail)
-            }));
-        }
-        breaches
+    if own_fleet && undriven.len() * ONE_IN > trips {
+        breaches.extend(undriven.iter().map(|(ride, status)| {
+            let detail = format!("{status}, like {} of {trips} trips that were expired or cancelled", undriven.len());
+            (Kind::WithoutDriver, Some((*ride).clone()), detail)
+        }));
     }
+    breaches
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
     use crate::{
-        passenger::{End, Phones, Taken},
-        wire::Money,
+        passenger::{Phones, Taken},
+        wire::sample,
     };
 
     /// The kinds broken by a day of so many rides that were completed, expired and cancelled, out of `trips`.
     fn broken(trips: usize, rides: [usize; 3], own_fleet: bool) -> Vec<Kind> {
         let mut passenger = Passenger::new(&Phones::new(1));
-        let quoted = Money { amount: 9, currency: "USD".into() };
-        for (status, count) in [Status::Completed, Status::Expired, Status::Cancelled].into_iter().zip(rides) {
-            passenger.rides.extend((0..count).map(|_| {
-                let end = End { status, version: 6, at: Instant::now(), receipt: None, rated: None };
-                Taken { id: "r".into(), quoted: quoted.clone(), sampled: false, end: Some(end) }
-            }));
+        for (status, count) in ["completed", "expired", "cancelled"].into_iter().zip(rides) {
+            passenger.rides.extend((0..count).map(|_| Taken::ended("r", sample::ride("r", status, 6, 9))));
         }
-        Day::new(trips, &[passenger]).judge(own_fleet).into_iter().map(|breach| breach.0).collect()
+        judge(trips, &[passenger], own_fleet).into_iter().map(|breach| breach.0).collect()
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{collections::HashSet, fmt};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Where a ride stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -78,7 +79,15 @@ pub(crate) struct Tokens {
 /// Who signed in.
 #[derive(Deserialize)]
 pub(crate) struct Account {
+    pub(crate) id: String,
     pub(crate) is_new: bool,
+}
+
+/// `GET /v1/me`.
+#[derive(Deserialize)]
+pub(crate) struct Me {
+    pub(crate) id: String,
+    pub(crate) phone: String,
 }
 
 /// `POST /v1/quotes`.
@@ -104,7 +113,7 @@ pub(crate) struct Line {
 }
 
 /// A ride, as answers and events show it.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub(crate) struct Ride {
     pub(crate) id: String,
     pub(crate) status: Status,
@@ -123,10 +132,29 @@ pub(crate) struct Cancellation {
     pub(crate) fee: Option<Money>,
 }
 
+/// The 409 `cancellation-fee`.
+#[derive(Deserialize)]
+pub(crate) struct FeeAsked {
+    pub(crate) fee: Money,
+    pub(crate) confirmation_token: String,
+}
+
+impl Ride {
+    /// What its passenger owes, given how it ended: the fare quoted, a fee for cancelling, or nothing.
+    pub(crate) fn due(&self, quoted: &Money) -> Money {
+        let fee = || self.cancellation.as_ref().and_then(|cancellation| cancellation.fee.clone());
+        match self.status {
+            Status::Completed => quoted.clone(),
+            _ => fee().unwrap_or(Money { amount: 0, currency: quoted.currency.clone() }),
+        }
+    }
+}
+
 /// `GET /v1/rides`.
 #[derive(Deserialize)]
 pub(crate) struct RidePage {
-    pub(crate) rides: Vec<Ride>,
+    /// Rides.
+    pub(crate) rides: Vec<Value>,
     pub(crate) next_cursor: Option<String>,
 }
 
@@ -185,5 +213,29 @@ impl Transitions {
     /// the ride had ended.
     pub(crate) fn allow(&self, from: Status, to: Status) -> bool {
         !from.is_terminal() && (from == to || self.0.contains(&(from, to)))
+    }
+}
+
+/// What tests of other modules read.
+#[cfg(test)]
+pub(crate) mod sample {
+    use serde_json::json;
+
+    use super::*;
+
+    pub(crate) fn usd(amount: i64) -> Money {
+        Money { amount, currency: "USD".into() }
+    }
+
+    pub(crate) fn ride(id: &str, status: &str, version: u64, fare: i64) -> Value {
+        json!({ "id": id, "status": status, "quote_id": "q", "product": "xl", "version": version, "fare": usd(fare),
+                "cancellation": null })
+    }
+
+    /// A ride for a fare of 1250 that somebody called off for this fee.
+    pub(crate) fn cancelled(status: &str, by: &str, fee: i64) -> Ride {
+        let mut ride = ride("r", status, 6, 1250);
+        ride["cancellation"] = json!({ "by": by, "reason": crate::api::CHANGED_PLANS, "fee": usd(fee) });
+        serde_json::from_value(ride).unwrap()
     }
 }

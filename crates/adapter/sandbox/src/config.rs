@@ -24,11 +24,21 @@ pub struct Config {
     pub seed: u64,
     /// Probability that a driver takes an offered ride, 0…1.
     pub accept_probability: f64,
+    /// A file in which the bank writes every movement of money, a line each (`captured,<ride>,1250,USD`), and from which
+    /// it remembers them after a restart. Empty: it remembers until restart.
+    pub bank_statement: String,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { enabled: true, drivers: 200, time_scale: 60.0, seed: 1, accept_probability: 0.9 }
+        Self {
+            enabled: true,
+            drivers: 200,
+            time_scale: 60.0,
+            seed: 1,
+            accept_probability: 0.9,
+            bank_statement: String::new(),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod fleet;
 mod payments;
 mod recent;
 mod sms;
+mod statement;
 
 use std::sync::Arc;
 
@@ -46,15 +47,18 @@ pub struct Sandbox {
 
 impl Sandbox {
     /// Makes the partners. `entropy` only rolls the scripted failures; the fleet has its own seeded dice.
-    #[must_use]
-    pub fn new(config: Config, entropy: Entropy) -> Self {
+    ///
+    /// # Errors
+    /// A bank statement that cannot be used.
+    pub fn new(config: Config, entropy: Entropy) -> Result<Self, String> {
         let (sender, signals) = mpsc::channel(SIGNALS);
-        let partners = Partners {
-            inbox: Arc::new(Inbox::default()),
-            bank: Arc::new(Bank::default()),
-            faults: FaultSwitches::new(entropy),
+        let bank = match config.bank_statement.as_str() {
+            "" => Bank::default(),
+            path => Bank::open(path.as_ref()).map_err(|e| format!("sandbox.bank_statement: {path}: {e}"))?,
         };
-        Self { config, partners: Arc::new(partners), board: DriverBoard::new(sender), signals }
+        let partners =
+            Partners { inbox: Arc::new(Inbox::default()), bank: Arc::new(bank), faults: FaultSwitches::new(entropy) };
+        Ok(Self { config, partners: Arc::new(partners), board: DriverBoard::new(sender), signals })
     }
 
     /// Text messages: kept in an inbox that [`Fleet::control`] reads.

@@ -1,6 +1,11 @@
-//! The payment partner: a bank in memory. A ride it has not seen (it was restarted) is taken at its word.
+//! The payment partner: a bank. Its books are in memory; with a statement on disk they outlive a restart. A ride it has
+//! not seen is taken at its word.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    io,
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use async_trait::async_trait;
 use entity::{
@@ -9,17 +14,21 @@ use entity::{
 };
 use usecase::port::{Authorisation, PartnerError, Payments};
 
-use crate::recent::Recent;
+use crate::{
+    recent::Recent,
+    statement::{Entry, Movement, Statement},
+};
 
 /// Rides and declined passengers remembered.
 const REMEMBERED: usize = 100_000;
 
-/// What the bank knows until restart.
+/// What the bank knows.
 pub(crate) struct Bank(Mutex<Books>);
 
 struct Books {
     declined: Recent<Id<Passenger>, ()>,
     rides: Recent<Id<Ride>, Account>,
+    statement: Statement,
 }
 
 /// The money of one ride.
@@ -32,11 +41,26 @@ struct Account {
 
 impl Default for Bank {
     fn default() -> Self {
-        Self(Mutex::new(Books { declined: Recent::new(REMEMBERED), rides: Recent::new(REMEMBERED) }))
+        let (declined, rides) = (Recent::new(REMEMBERED), Recent::new(REMEMBERED));
+        Self(Mutex::new(Books { declined, rides, statement: Statement::default() }))
     }
 }
 
 impl Bank {
+    /// A bank that writes its statement to `path` and knows what is there already.
+    ///
+    /// # Errors
+    /// A file that cannot be used, or does not hold a statement.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let (statement, entries) = Statement::open(path)?;
+        let bank = Self::default();
+        let mut books = bank.books();
+        entries.into_iter().for_each(|entry| books.enter(entry));
+        books.statement = statement;
+        drop(books);
+        Ok(bank)
+    }
+
     /// Declines, or again accepts, what a passenger asks for from now on.
     pub(crate) fn set_decline(&self, passenger_id: Id<Passenger>, decline: bool) {
         let mut books = self.books();
@@ -49,6 +73,33 @@ impl Bank {
 
     fn books(&self) -> MutexGuard<'_, Books> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Books {
+    /// Writes a movement down, then makes it.
+    fn book(&mut self, entry: Entry) -> Result<(), PartnerError> {
+        let written = self.statement.write(entry);
+        written.map_err(|e| PartnerError::Unavailable(format!("the bank's statement: {e}")))?;
+        self.enter(entry);
+        Ok(())
+    }
+
+    fn enter(&mut self, (movement, ride_id, money): Entry) {
+        let answer = match movement {
+            Movement::Declined => Authorisation::Declined,
+            Movement::Authorised | Movement::Captured | Movement::Voided => Authorisation::Authorised,
+        };
+        if self.rides.get(&ride_id).is_none() {
+            self.rides.insert(ride_id, Account { reserved: money, answer, captured: None, voided: false });
+        }
+        if let Some(account) = self.rides.get_mut(&ride_id) {
+            match movement {
+                Movement::Authorised | Movement::Declined => {}
+                Movement::Captured => account.captured = Some(money),
+                Movement::Voided => account.voided = true,
+            }
+        }
     }
 }
 
@@ -65,32 +116,36 @@ impl Payments for Bank {
             return Ok(account.answer);
         }
         let declined = books.declined.get(&passenger_id).is_some();
-        let answer = if declined { Authorisation::Declined } else { Authorisation::Authorised };
-        books.rides.insert(ride_id, Account { reserved: amount, answer, captured: None, voided: false });
-        Ok(answer)
+        let (answer, movement) = match declined {
+            true => (Authorisation::Declined, Movement::Declined),
+            false => (Authorisation::Authorised, Movement::Authorised),
+        };
+        books.book((movement, ride_id, amount)).map(|()| answer)
     }
 
     async fn capture(&self, ride_id: Id<Ride>, amount: Money) -> Result<(), PartnerError> {
         let mut books = self.books();
-        let Some(account) = books.rides.get_mut(&ride_id) else { return Ok(()) };
-        if account.captured == Some(amount) {
-            return Ok(());
+        if let Some(account) = books.rides.get(&ride_id) {
+            if account.captured == Some(amount) {
+                return Ok(());
+            }
+            let reserved = account.answer == Authorisation::Authorised && !account.voided && account.captured.is_none();
+            let covered = amount.currency == account.reserved.currency && amount.amount <= account.reserved.amount;
+            if !(reserved && covered) {
+                return Err(PartnerError::Unavailable(format!("{amount} is not reserved for ride {ride_id}")));
+            }
         }
-        let reserved = account.answer == Authorisation::Authorised && !account.voided && account.captured.is_none();
-        let covered = amount.currency == account.reserved.currency && amount.amount <= account.reserved.amount;
-        if !(reserved && covered) {
-            return Err(PartnerError::Unavailable(format!("{amount} is not reserved for ride {ride_id}")));
-        }
-        account.captured = Some(amount);
-        Ok(())
+        books.book((Movement::Captured, ride_id, amount))
     }
 
     async fn void(&self, ride_id: Id<Ride>) -> Result<(), PartnerError> {
+        let mut books = self.books();
         // After a capture there is nothing left to free: the capture did it.
-        if let Some(account) = self.books().rides.get_mut(&ride_id) {
-            account.voided = true;
+        match books.rides.get(&ride_id).map(|account| (account.reserved, account.voided || account.captured.is_some()))
+        {
+            Some((reserved, false)) => books.book((Movement::Voided, ride_id, reserved)),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -153,5 +208,36 @@ mod tests {
         let bank = Bank::default();
         assert!(bank.capture(id(10), usd(500)).await.is_ok());
         assert!(bank.void(id(11)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn with_a_statement_a_restart_forgets_no_money() {
+        let path = std::env::temp_dir().join(format!("bank-{}-{:?}", std::process::id(), std::thread::current().id()));
+        let bank = Bank::open(&path).unwrap();
+        bank.set_decline(id(2), true);
+        bank.authorise(id(10), id(1), usd(500)).await.unwrap();
+        bank.authorise(id(11), id(2), usd(600)).await.unwrap();
+        bank.authorise(id(12), id(1), usd(700)).await.unwrap();
+        bank.capture(id(10), usd(300)).await.unwrap();
+        bank.void(id(12)).await.unwrap();
+
+        let bank = Bank::open(&path).unwrap();
+        assert!(bank.capture(id(10), usd(300)).await.is_ok(), "a repeat is harmless");
+        assert!(bank.capture(id(10), usd(500)).await.is_err(), "taken already");
+        assert_eq!(bank.authorise(id(11), id(2), usd(600)).await.unwrap(), Authorisation::Declined);
+        assert!(bank.capture(id(12), usd(700)).await.is_err(), "freed already");
+        bank.void(id(12)).await.unwrap();
+
+        let text = std::fs::read_to_string(&path).unwrap();
+        let said: Vec<_> =
+            text.lines().map(|line| line.replace(&line.split(',').nth(1).unwrap().to_owned(), "-")).collect();
+        let each = ["authorised,-,500", "declined,-,600", "authorised,-,700", "captured,-,300", "voided,-,700"];
+        assert_eq!(said, each.map(|line| format!("{line},USD")), "a line a movement, none for a repeat");
+
+        std::fs::write(&path, text + "captu").unwrap();
+        assert!(Bank::open(&path).unwrap().capture(id(10), usd(300)).await.is_ok(), "half a line is cut off");
+        std::fs::write(&path, "something else\n").unwrap();
+        assert!(Bank::open(&path).is_err(), "a file of something else is left alone");
+        std::fs::remove_file(&path).unwrap();
     }
 }
