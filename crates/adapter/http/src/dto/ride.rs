@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn a_comment_has_lines_and_tabs_but_no_other_control_characters() {
         let check = |comment: &str| {
-            let body = RatingBody { stars: 5, tags: vec![], comment: Some(comment.to_owned()) };
+            let body = RatingBody { stars: 5.0, tags: vec![], comment: Some(comment.to_owned()) };
             body.check(Millis(0)).map_err(|problem| problem.code)
         };
         assert!(check("Thank you!\n\tCome again \u{1f695}").is_ok());
