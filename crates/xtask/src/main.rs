@@ -1,5 +1,6 @@
 //! The project's own commands: `cargo xtask <command>`.
 
+mod bench;
 mod step;
 
 use std::process::ExitCode;
@@ -26,11 +27,14 @@ enum Command {
         #[arg(last = true)]
         for_tests: Vec<String>,
     },
+    /// Measures what the product costs against its goals, in a release build: `cargo xtask bench main-flow`.
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Test { for_tests } => run_all(&test_steps(for_tests)),
+        Command::Bench(options) => bench::run(&options),
     }
 }
 
@@ -58,8 +62,18 @@ mod tests {
 
     #[test]
     fn arguments_after_two_dashes_reach_the_tests() {
-        let Command::Test { for_tests } = Cli::parse_from(["cargo xtask", "test", "--", "architecture"]).command;
+        let command = Cli::parse_from(["cargo xtask", "test", "--", "architecture"]).command;
+        let Command::Test { for_tests } = command else { panic!("another command was understood") };
         let steps = test_steps(for_tests);
         assert_eq!(steps.last().unwrap().arguments(), ["test", "--workspace", "--no-fail-fast", "--", "architecture"]);
+    }
+
+    #[test]
+    fn everything_after_bench_reaches_the_bench() {
+        for arguments in [vec!["--help"], vec!["main-flow", "--quick", "--only", "starts"]] {
+            let command_line = ["cargo xtask", "bench"].into_iter().chain(arguments.clone());
+            let Command::Bench(options) = Cli::parse_from(command_line).command else { panic!("not understood") };
+            assert_eq!(options.arguments(), arguments);
+        }
     }
 }
