@@ -64,6 +64,9 @@ impl Config {
             .max_connections(connections)
             .min_connections(connections)
             .acquire_timeout(self.acquire_timeout())
+            // Nobody hangs up on a file, and the pool asks each connection anyway when it comes back: asked at both ends, a
+            // read of one row would wake its connection's thread three times.
+            .test_before_acquire(false)
             // With `runtime.log = "info,sqlx=debug"` every statement is logged, its values never. Asked once: a driver that
             // may log counts the time of each statement.
             .sqlx_logging(tracing::enabled!(target: "sqlx::query", tracing::Level::DEBUG))
