@@ -106,6 +106,7 @@ impl Options {
             .max_connections(connections)
             .min_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
             .after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }));
         pool.connect_with(sqlite).await.map_err(|e| e.to_string())
     }

@@ -20,6 +20,8 @@ const LOGGED: [(&str, &str); 2] =
     [("GATEWAY__RUNTIME__LOG", "warn,sqlx::query=debug"), ("GATEWAY__RUNTIME__LOG_FORMAT", "json")];
 /// Longer than the period of every background task that runs more than once in a measurement.
 const IDLE: Duration = Duration::from_secs(6);
+/// Time for the last statement to reach the log, also on a busy machine.
+const LATE: Duration = Duration::from_secs(1);
 /// Requests of each kind. Few enough that the write-ahead log is not begun anew meanwhile.
 const REQUESTS: usize = 8;
 
@@ -62,9 +64,11 @@ pub(crate) async fn record(binary: &Path, folder: &Path, settings: &[(&str, &str
     let before = database::commits(&gateway.database())?;
     let rides = client.request(&passengers, 1).await?;
     database.settled().await?;
+    tokio::time::sleep(LATE).await;
     let commits = database::commits(&gateway.database())? - before;
     let posts = since(gateway.log());
     client.read(&rides, REQUESTS, 1).await?;
+    tokio::time::sleep(LATE).await;
     let gets = since(gateway.log());
 
     let mut differences = compare("POST /v1/rides", &posts, &statements::listed(statements::POST), &background);
