@@ -52,7 +52,7 @@ struct Figures {
 /// In words; also when the peer's statements are not the gateway's.
 pub(crate) async fn run(places: &Places, quick: bool, report: &mut Report) -> Result<(), String> {
     let size =
-        if quick { Size { rounds: 2, posts: 60, gets: 600 } } else { Size { rounds: 7, posts: 400, gets: 5000 } };
+        if quick { Size { rounds: 2, posts: 60, gets: 600 } } else { Size { rounds: 9, posts: 300, gets: 5000 } };
     let recorded = record(&places.gateway, &places.folder("recorded"), &SETTINGS).await?;
     if !recorded.differences.is_empty() {
         let list = recorded.differences.join("\n  ");
