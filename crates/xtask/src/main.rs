@@ -1,5 +1,6 @@
 //! The project's own commands: `cargo xtask <command>`.
 
+mod bench;
 mod conformance;
 mod deny;
 mod fuzz;
@@ -40,6 +41,8 @@ enum Command {
     Nightly(nightly::Options),
     /// Licences, bans, sources and known weaknesses of the dependencies (cargo deny).
     Audit(deny::AuditOptions),
+    /// Measures what the product costs against its goals, in a release build: `cargo xtask bench main-flow`.
+    Bench(bench::Options),
 }
 
 // One thread is enough to wait for other programs.
@@ -61,6 +64,7 @@ async fn run(command: Command) -> ExitCode {
         Command::Test(options) => testing::run(options).await,
         Command::Fuzz(options) => step::until_failure(vec![step::build(), fuzz::step(options)]).await,
         Command::Conformance => step::until_failure(vec![step::build(), conformance::step()]).await,
+        Command::Bench(options) => bench::run(options).await,
         Command::Nightly(options) => nightly::run(options).await,
         Command::Audit(options) => step::every(vec![deny::dependencies(), deny::advisories(&options)]).await,
     }
@@ -105,5 +109,14 @@ mod tests {
             panic!("not the fuzz command");
         };
         assert_eq!((options.cases, options.seed), (300, Some(7)));
+    }
+
+    #[test]
+    fn everything_after_bench_reaches_the_bench() {
+        for arguments in [vec!["--help"], vec!["main-flow", "--quick", "--only", "starts"]] {
+            let command_line = ["cargo xtask", "bench"].into_iter().chain(arguments.clone());
+            let Command::Bench(options) = Cli::parse_from(command_line).command else { panic!("not understood") };
+            assert_eq!(options.arguments(), arguments);
+        }
     }
 }

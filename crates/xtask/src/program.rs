@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
-    process::{ExitStatus, Output, Stdio},
+    process::{ExitCode, ExitStatus, Output, Stdio},
 };
 
 use tokio::process::Command;
@@ -53,6 +53,16 @@ impl Program {
     pub(crate) async fn run(mut self) -> Result<(), String> {
         let status = self.command.status().await;
         self.judge(status.map_err(|error| format!("{} could not be started: {error}", self.name))?)
+    }
+
+    /// Runs it to its end with the terminal's own output; its exit code.
+    ///
+    /// # Errors
+    /// It could not be started.
+    pub(crate) async fn code(mut self) -> Result<ExitCode, String> {
+        let status = self.command.status().await;
+        let status = status.map_err(|error| format!("{} could not be started: {error}", self.name))?;
+        Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
     }
 
     /// Runs it to its end and keeps what it wrote.

@@ -32,6 +32,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("migrations", &[]),
     // The load tool sees the product from outside, like any client.
     ("loadtest", &[]),
+    // So do the benchmarks. Their peer speaks to the database's driver: a peer lives in that crate and nowhere else.
+    ("bench", &[]),
     ("xtask", &[]),
 ];
 
@@ -71,11 +73,22 @@ fn only_the_http_adapter_and_the_gateway_name_the_web_framework() {
 }
 
 #[test]
-fn only_entity_and_migrations_name_the_database() {
+fn only_entity_migrations_and_the_benchmarks_peer_name_the_database() {
     let crates = our_crates();
-    let others = crates.keys().filter(|name| !matches!(name.as_str(), "entity" | "migrations"));
+    let others = crates.keys().filter(|name| !matches!(name.as_str(), "entity" | "migrations" | "bench"));
     let findings: Vec<String> = others.flat_map(|name| direct(&crates, name, &[DATABASE])).collect();
     assert_none("queries live with their entity", &findings);
+}
+
+#[test]
+fn peers_for_benchmarks_are_no_part_of_the_product() {
+    let users = our_crates().into_iter().filter(|(_, used)| used.contains("bench")).map(|(name, _)| name);
+    assert_none("a crate uses the benchmarks", &users.collect::<Vec<_>>());
+    let workspace = std::fs::read_to_string(root().join("Cargo.toml")).expect("Cargo.toml");
+    let workspace: toml::Table = workspace.parse().expect("Cargo.toml is TOML");
+    let members = |key: &str| workspace["workspace"][key].as_array().expect("a list").clone();
+    let bench = toml::Value::from("crates/bench");
+    assert!(members("members").contains(&bench) && !members("default-members").contains(&bench));
 }
 
 #[test]

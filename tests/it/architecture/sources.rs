@@ -17,8 +17,8 @@ struct Rule {
 const TASKS: Rule = Rule {
     reason: "a bare task panics unseen; runtime::task supervises",
     words: &["tokio::spawn", "task::spawn(", "rt::spawn(", "thread::spawn(", "spawn_local("],
-    // The load tool and the tests are clients of the product, outside its supervision.
-    allowed_in: &["crates/runtime/", "crates/loadtest/", "tests/"],
+    // The load tool, the benchmarks and the tests are clients of the product, outside its supervision.
+    allowed_in: &["crates/runtime/", "crates/loadtest/", "crates/bench/", "tests/"],
 };
 
 const BODIES: Rule = Rule {

@@ -8,7 +8,7 @@ use std::{
 
 use entity::{
     Ride,
-    value::{Id, Money},
+    value::{Currency, Id, Money},
 };
 
 /// What may become of a ride's money.
@@ -76,6 +76,6 @@ fn parse(line: &str) -> Option<Entry> {
     let movement = Movement::ALL.into_iter().find(|m| m.name() == name)?;
     let ride = fields.next()?.parse().ok()?;
     let amount = fields.next()?.parse().ok()?;
-    let currency = fields.next()?.parse().ok()?;
+    let currency = Currency::from_code(fields.next()?)?;
     fields.next().is_none().then(|| (movement, ride, Money::new(amount, currency)))
 }

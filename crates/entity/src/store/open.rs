@@ -64,9 +64,12 @@ impl Config {
             .max_connections(connections)
             .min_connections(connections)
             .acquire_timeout(self.acquire_timeout())
-            .sqlx_logging(false)
-            // Its pool looks at each connection that comes back; a file does not hang up on one that waits.
+            // Nobody hangs up on a file, and the pool asks each connection anyway when it comes back: asked at both ends, a
+            // read of one row would wake its connection's thread three times.
             .test_before_acquire(false)
+            // With `runtime.log = "info,sqlx=debug"` every statement is logged, its values never. Asked once: a driver that
+            // may log counts the time of each statement.
+            .sqlx_logging(tracing::enabled!(target: "sqlx::query", tracing::Level::DEBUG))
             // The file is given as a path, not as a URL: any name works and no query string changes the settings.
             .map_sqlx_sqlite_opts(move |sqlite| {
                 sqlite

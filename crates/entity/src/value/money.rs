@@ -22,7 +22,8 @@ impl Currency {
     }
 
     /// The currency behind its code.
-    pub(crate) fn from_code(code: &str) -> Option<Self> {
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
         (code == "USD").then_some(Self::Usd)
     }
 }

@@ -1,0 +1,175 @@
+//! The table at the end, and the same as JSON.
+
+use std::{fs, path::Path};
+
+use serde::Serialize;
+
+use crate::process::said;
+
+/// Everything that was measured, and where.
+#[derive(Serialize)]
+pub(crate) struct Report {
+    quick: bool,
+    date: String,
+    commit: String,
+    machine: Machine,
+    rows: Vec<Row>,
+    notes: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Machine {
+    cpu: String,
+    cores: usize,
+    kernel: String,
+    rustc: String,
+    file_system: String,
+    load: String,
+}
+
+/// One figure.
+#[derive(Serialize)]
+pub(crate) struct Row {
+    /// What was measured.
+    pub(crate) what: String,
+    /// The goal in words; empty where there is none.
+    pub(crate) goal: String,
+    /// The figure with its spread, in words.
+    pub(crate) figure: String,
+    /// The peer's, where there is one.
+    pub(crate) peer: String,
+    /// What is judged, and the bound that it must not pass.
+    pub(crate) judged: Option<(f64, f64)>,
+}
+
+impl Row {
+    fn verdict(&self) -> String {
+        match self.judged {
+            None => String::new(),
+            Some((value, bound)) if value <= bound => "ok".to_owned(),
+            Some((value, bound)) => format!("short by {:.0} %", (value / bound - 1.0) * 100.0),
+        }
+    }
+}
+
+impl Report {
+    /// An empty report that describes this machine; `data` lies where databases will.
+    ///
+    /// # Errors
+    /// The machine cannot be described.
+    pub(crate) fn new(quick: bool, data: &Path) -> Result<Self, String> {
+        let cpus = fs::read_to_string("/proc/cpuinfo").map_err(|e| e.to_string())?;
+        let model = cpus.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(": "));
+        let changed = if said("git", &["status", "--porcelain"])?.is_empty() { "" } else { " with changes" };
+        let machine = Machine {
+            cpu: model.map_or("unknown", |(_, name)| name).to_owned(),
+            cores: std::thread::available_parallelism().map_err(|e| e.to_string())?.get(),
+            kernel: said("uname", &["-sr"])?,
+            rustc: said("rustc", &["--version"])?,
+            file_system: said("stat", &["-f", "-c", "%T", &data.to_string_lossy()])?,
+            load: fs::read_to_string("/proc/loadavg").map_err(|e| e.to_string())?.trim().to_owned(),
+        };
+        Ok(Self {
+            quick,
+            date: said("date", &["-u", "+%F"])?,
+            commit: said("git", &["rev-parse", "--short", "HEAD"])? + changed,
+            machine,
+            rows: Vec::new(),
+            notes: Vec::new(),
+        })
+    }
+
+    /// Adds a figure, and shows it at once: a whole run takes a while.
+    pub(crate) fn add(&mut self, row: Row) {
+        eprintln!("bench: {}: {} {}", row.what, row.figure, row.verdict());
+        self.rows.push(row);
+    }
+
+    /// Adds what a reader must know beside the figures.
+    pub(crate) fn note(&mut self, note: String) {
+        eprintln!("bench: {note}");
+        self.notes.push(note);
+    }
+
+    pub(crate) fn every_goal_is_met(&self) -> bool {
+        self.rows.iter().all(|row| row.judged.is_none_or(|(value, bound)| value <= bound))
+    }
+
+    /// The table, as it stands in `docs/benchmarks.md`.
+    #[allow(clippy::print_stdout, reason = "the table is what this program is run for")]
+    pub(crate) fn print(&self) {
+        println!(
+            "\n{} · commit {}{}",
+            self.date,
+            self.commit,
+            if self.quick { " · quick: nothing is judged" } else { "" }
+        );
+        let Machine { cpu, cores, kernel, rustc, file_system, load } = &self.machine;
+        println!("{cores} cores of {cpu} · {kernel} · {rustc} · {file_system} · load at the start {load}\n");
+        println!("| what | goal | figure | peer | |\n|---|---|---|---|---|");
+        for row in &self.rows {
+            let verdict = if self.quick { String::new() } else { row.verdict() };
+            println!("| {} | {} | {} | {} | {verdict} |", row.what, row.goal, row.figure, row.peer);
+        }
+        println!();
+        self.notes.iter().for_each(|note| println!("- {note}"));
+    }
+
+    /// Writes it as JSON.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn write(&self, file: &Path) -> Result<(), String> {
+        let text = serde_json::to_string_pretty(self).map_err(|e| e.to_string())?;
+        fs::write(file, text + "\n").map_err(|e| format!("{}: {e}", file.display()))
+    }
+}
+
+/// The middle of some figures, and how far they lie apart.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) least: f64,
+    pub(crate) most: f64,
+}
+
+impl Spread {
+    /// Of at least one figure.
+    pub(crate) fn of(mut figures: Vec<f64>) -> Self {
+        figures.sort_by(f64::total_cmp);
+        let at = |place: usize| figures.get(place).copied().unwrap_or(f64::NAN);
+        let (half, last) = (figures.len() / 2, figures.len().saturating_sub(1));
+        let median =
+            if figures.len() % 2 == 1 { at(half) } else { f64::midpoint(at(half.saturating_sub(1)), at(half)) };
+        Self { median, least: at(0), most: at(last) }
+    }
+
+    /// `1.52 (1.49 … 1.60)` with so many decimals.
+    pub(crate) fn text(&self, decimals: usize) -> String {
+        format!("{:.decimals$} ({:.decimals$} … {:.decimals$})", self.median, self.least, self.most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle_of_odd_and_even_numbers() {
+        assert_eq!(Spread::of(vec![3.0, 1.0, 2.0]), Spread { median: 2.0, least: 1.0, most: 3.0 });
+        assert_eq!(Spread::of(vec![4.0, 1.0, 2.0, 3.0]).median, 2.5);
+        assert_eq!(Spread::of(vec![4.0, 1.0]).text(1), "2.5 (1.0 … 4.0)");
+    }
+
+    #[test]
+    fn a_missed_goal_says_by_how_much() {
+        let row = |value| Row {
+            what: String::new(),
+            goal: String::new(),
+            figure: String::new(),
+            peer: String::new(),
+            judged: Some((value, 2.0)),
+        };
+        assert_eq!((row(2.0).verdict().as_str(), row(2.5).verdict().as_str()), ("ok", "short by 25 %"));
+    }
+}
