@@ -207,7 +207,7 @@ impl RatingBody {
         if let Some(comment) = &self.comment {
             let fits = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
             if !(1..=1000).contains(&comment.chars().count()) || !comment.chars().all(fits) {
-                let allowed = "1 to 1000 characters; of the control characters only line feed and tab";
+                let allowed = "1 to 1000 characters; no control characters but newline and tab";
                 return Err(Problem::invalid_field("comment", allowed));
             }
         }
