@@ -185,7 +185,7 @@ pub struct RatingBody {
     #[serde(default)]
     #[schema(value_type = Vec<RatingTag>, max_items = 10)]
     pub tags: Vec<String>,
-    /// Up to 1,000 characters; of the control characters only line feed and tab.
+    /// Up to 1,000 characters; no control characters but tab and newline.
     #[schema(min_length = 1, max_length = 1000, pattern = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$")]
     pub comment: Option<String>,
 }
@@ -207,7 +207,7 @@ impl RatingBody {
         if let Some(comment) = &self.comment {
             let fits = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
             if !(1..=1000).contains(&comment.chars().count()) || !comment.chars().all(fits) {
-                let allowed = "1 to 1000 characters; no control characters but newline and tab";
+                let allowed = "1 to 1000 characters; no control characters but tab and newline";
                 return Err(Problem::invalid_field("comment", allowed));
             }
         }
