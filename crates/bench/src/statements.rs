@@ -58,15 +58,13 @@ pub(crate) const GET: &[Unit] = &[Unit::Read(IS_ACTIVE), Unit::Read(FIND_OWNED)]
 pub(crate) const POST: &[Unit] = &[
     Unit::Read(IS_ACTIVE),
     Unit::Write(&[
-        select(FIND_KEY, |q, v| q.bind(v.shard).bind(v.passenger).bind(1_i16).bind(&*v.key).bind(1_i64)),
-        write(INSERT_KEY, |q, v| {
+        write(CLAIM_KEY, |q, v| {
             let scope = q.bind(v.shard).bind(v.passenger).bind(1_i16).bind(&*v.key);
-            scope.bind(FINGERPRINT).bind(None::<String>).bind(v.now + 86_400_000)
+            scope.bind(FINGERPRINT).bind(None::<String>).bind(v.now + 86_400_000).bind(v.now)
         }),
         IS_ACTIVE,
         select(FIND_ACTIVE, |q, v| q.bind(v.shard).bind(v.passenger).bind(1_i64)),
         select(FIND_QUOTE, |q, v| q.bind(v.shard).bind(v.quote).bind(v.passenger).bind(1_i64)),
-        select(FIND_BY_QUOTE, |q, v| q.bind(v.shard).bind(v.quote).bind(1_i64)),
         write(INSERT_RIDE, |q, v| {
             let ids = q.bind(v.shard).bind(v.ride).bind(v.passenger).bind(v.quote).bind(1_i16);
             let state = ids.bind(0_i16).bind(v.now).bind(1).bind(0_i16).bind(2914_i64).bind("USD");
@@ -154,16 +152,13 @@ const HEADS: Statement = Statement {
     bind: |q, v| q.bind(v.shard).bind(v.ride),
     gives: Gives::Rows,
 };
-const FIND_KEY: &str = r#"SELECT "idempotency_keys"."shard", "idempotency_keys"."passenger_id", "idempotency_keys"."route", "idempotency_keys"."key", "idempotency_keys"."fingerprint", "idempotency_keys"."response", "idempotency_keys"."expires_at" FROM "idempotency_keys" WHERE "idempotency_keys"."shard" = ? AND "idempotency_keys"."passenger_id" = ? AND "idempotency_keys"."route" = ? AND "idempotency_keys"."key" = ? LIMIT ?"#;
-const INSERT_KEY: &str = r#"INSERT INTO "idempotency_keys" ("shard", "passenger_id", "route", "key", "fingerprint", "response", "expires_at") VALUES (?, ?, ?, ?, ?, ?, ?)"#;
+const CLAIM_KEY: &str = r#"INSERT INTO "idempotency_keys" ("shard", "passenger_id", "route", "key", "fingerprint", "response", "expires_at") VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT ("shard", "passenger_id", "route", "key") DO UPDATE SET "fingerprint" = "excluded"."fingerprint", "response" = "excluded"."response", "expires_at" = "excluded"."expires_at" WHERE "idempotency_keys"."expires_at" <= ?"#;
 const FIND_ACTIVE: &str = concat!(
     "SELECT ",
     RIDE!(),
     r#" WHERE "rides"."shard" = ? AND "rides"."passenger_id" = ? AND (status < 10) LIMIT ?"#
 );
 const FIND_QUOTE: &str = r#"SELECT "quotes"."shard", "quotes"."id", "quotes"."passenger_id", "quotes"."pickup_lat", "quotes"."pickup_lng", "quotes"."dropoff_lat", "quotes"."dropoff_lng", "quotes"."distance_m", "quotes"."duration_s", "quotes"."options", "quotes"."expires_at" FROM "quotes" WHERE "quotes"."shard" = ? AND "quotes"."id" = ? AND "quotes"."passenger_id" = ? LIMIT ?"#;
-const FIND_BY_QUOTE: &str =
-    r#"SELECT "rides"."id" FROM "rides" WHERE "rides"."shard" = ? AND "rides"."quote_id" = ? LIMIT ?"#;
 const INSERT_RIDE: &str = r#"INSERT INTO "rides" ("shard", "id", "passenger_id", "quote_id", "product", "status", "status_at", "version", "payment_status", "fare", "currency", "pickup_lat", "pickup_lng", "dropoff_lat", "dropoff_lng", "duration_s", "pickup_code", "pickup_eta_s", "driver_id", "driver", "cancelled_by", "cancel_reason", "cancel_fee", "due_at") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"#;
 const INSERT_EVENT: &str =
     r#"INSERT INTO "ride_events" ("shard", "ride_id", "seq", "at", "change") VALUES (?, ?, ?, ?, ?)"#;

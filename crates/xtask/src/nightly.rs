@@ -36,6 +36,7 @@ pub(crate) async fn run(options: Options) -> ExitCode {
         release_build(built.clone()),
         fuzz::step(fuzz).only_if(&built, not_built),
         replay(options.kills).only_if(&built, not_built),
+        bench().only_if(&built, not_built),
         deny::dependencies(),
         deny::advisories(&options.audit),
     ];
@@ -61,5 +62,15 @@ fn replay(kills: u32) -> Step {
         };
         let replay = ["replay", "--kills", &kills.to_string()];
         Program::new(tool).arguments(replay).arguments(["--server".as_ref(), server.as_os_str()]).run().await.into()
+    })
+}
+
+/// The benchmarks in short: they judge nothing, but show that they still measure what they say.
+fn bench() -> Step {
+    Step::new("bench main-flow --quick", async move {
+        match built("release", "bench") {
+            Ok(bench) => Program::new(bench).arguments(["main-flow", "--quick"]).run().await.into(),
+            Err(why) => Outcome::CouldNotRun(why),
+        }
     })
 }
