@@ -18,7 +18,6 @@ use usecase::{
     quotes::QuoteTrip,
     relay::{self, RelayInbox, RelayWaker, dead_letters::RequeueDeadLetter},
     rides::{
-        self,
         cancel_ride::CancelRide,
         drive_ride::DriveRide,
         driver_history::DriverHistory,
@@ -55,9 +54,10 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Box<dyn Error>> 
     let (waker, inbox) = relay::queue(RELAY_LINE);
     let node = Node::open(&settings, entropy, waker).await?;
     let ready = Readiness::default();
-    let api = node.assemble(&settings, inbox, ready.clone())?;
+    let (api, work) = node.assemble(&settings, inbox, ready.clone())?;
     let drain_s = settings.runtime.drain_s;
     let servers = adapter_http::bind(settings.http, Arc::new(api), drain_s)?;
+    work.start(&node.supervisor, &node.registry)?;
     tracing::info!(
         profile = %settings.profile,
         public = %servers.public_address,
@@ -102,6 +102,28 @@ struct Node {
     ride_signals: RideSignals,
 }
 
+/// What is done beside requests, not begun yet: a start that fails on its port must have told no partner anything.
+struct Work {
+    relay: relay::Relay,
+    inbox: RelayInbox,
+    fleet: Option<Fleet>,
+    background: background::Deps,
+}
+
+impl Work {
+    fn start(self, supervisor: &Supervisor, registry: &Registry) -> Result<(), Box<dyn Error>> {
+        let (relay, inbox) = (self.relay, self.inbox);
+        supervisor.spawn("outbox-relay", RESTART, move |shutdown| {
+            let (relay, inbox) = (relay.clone(), inbox.clone());
+            async move { relay.run(inbox, shutdown).await }
+        });
+        if let Some(fleet) = self.fleet {
+            supervisor.spawn("sandbox-fleet", RESTART, move |shutdown| fleet.clone().run(shutdown));
+        }
+        background::start(self.background, registry)
+    }
+}
+
 /// The partners of this process.
 struct Partners {
     sms: Arc<dyn Sms>,
@@ -135,8 +157,13 @@ impl Node {
         Ok(Self { clock, entropy, registry, supervisor, keys, shards, waker, ride_signals })
     }
 
-    /// Builds every component, starts the background tasks and gives what handlers use.
-    fn assemble(&self, settings: &Settings, inbox: RelayInbox, ready: Readiness) -> Result<Api, Box<dyn Error>> {
+    /// Builds every component and gives what handlers use and what is done beside them.
+    fn assemble(
+        &self,
+        settings: &Settings,
+        inbox: RelayInbox,
+        ready: Readiness,
+    ) -> Result<(Api, Work), Box<dyn Error>> {
         let (rides, auth) = (Arc::new(settings.rides.clone()), Arc::new(settings.auth.clone()));
         let pricing = Arc::new(settings.pricing.clone());
         let area = pricing.area().ok_or("pricing.area is not a box")?;
@@ -155,11 +182,15 @@ impl Node {
         });
         let control = fleet.as_ref().map(Fleet::control);
         let admission = Arc::new(Admission::build(&settings.traffic, &self.registry)?);
-        self.start_relay(settings, rides.clone(), inbox, &partners);
-        if let Some(fleet) = fleet {
-            self.supervisor.spawn("sandbox-fleet", RESTART, move |shutdown| fleet.clone().run(shutdown));
-        }
-        let deps = background::Deps {
+        let relay = relay::Relay {
+            config: Arc::new(settings.relay.clone()),
+            rides: rides.clone(),
+            shards: shards(),
+            payments: partners.payments.clone(),
+            dispatch: partners.dispatch.clone(),
+            clock: self.clock.clone(),
+        };
+        let background = background::Deps {
             supervisor: self.supervisor.clone(),
             shards: shards(),
             clock: self.clock.clone(),
@@ -168,9 +199,8 @@ impl Node {
             positions: positions.clone(),
             waker: self.waker.clone(),
         };
-        background::start(deps, &self.registry)?;
-
-        Ok(Api {
+        let work = Work { relay, inbox, fleet, background };
+        let api = Api {
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
             keys: self.keys.clone(),
@@ -221,7 +251,8 @@ impl Node {
             report_location,
             driver_history: DriverHistory { shards: shards() },
             requeue_dead_letter: RequeueDeadLetter { shards: shards() },
-        })
+        };
+        Ok((api, work))
     }
 
     fn partners(&self, settings: &Settings, sandbox: Option<&Sandbox>) -> Partners {
@@ -242,20 +273,5 @@ impl Node {
                 Partners { sms: none.clone(), routing, dispatch: none.clone(), payments: none }
             }
         }
-    }
-
-    fn start_relay(&self, settings: &Settings, rides: Arc<rides::Config>, inbox: RelayInbox, partners: &Partners) {
-        let relay = relay::Relay {
-            config: Arc::new(settings.relay.clone()),
-            rides,
-            shards: self.shards.clone(),
-            payments: partners.payments.clone(),
-            dispatch: partners.dispatch.clone(),
-            clock: self.clock.clone(),
-        };
-        self.supervisor.spawn("outbox-relay", RESTART, move |shutdown| {
-            let (relay, inbox) = (relay.clone(), inbox.clone());
-            async move { relay.run(inbox, shutdown).await }
-        });
     }
 }

@@ -40,7 +40,12 @@ fn rust_steps(for_tests: &[String]) -> Vec<Step> {
     let arguments = test_arguments(for_tests);
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     let build = ["test", "--workspace", "--no-run"];
-    vec![Step::cargo("build the workspace and its tests", &build), Step::cargo("run every Rust test", &arguments)]
+    vec![
+        // The programs too: a test drives the load tool.
+        step::build(),
+        Step::cargo("build the tests", &build),
+        Step::cargo("run every Rust test", &arguments),
+    ]
 }
 
 fn test_arguments(for_tests: &[String]) -> Vec<String> {

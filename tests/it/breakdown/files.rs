@@ -210,7 +210,9 @@ async fn a_second_start_on_the_same_ports_and_data_is_refused_and_harms_nobody()
     let gateway = Gateway::start().await;
     let passenger = gateway.passenger().await;
     let ride = passenger.request_authorised_ride().await;
-    refused(gateway.start_a_rival().await, &["in use", &gateway.public_port().to_string()]);
+    let rival = gateway.start_a_rival().await;
+    assert!(!rival.1.contains("fleet is on the road"), "it has begun to work:\n{}", rival.1);
+    refused(rival, &["in use", &gateway.public_port().to_string()]);
     is_undamaged(&gateway, &passenger, &ride).await;
 }
 

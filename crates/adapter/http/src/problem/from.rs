@@ -44,7 +44,9 @@ impl From<Denied> for Problem {
 
 impl From<Illegal> for Problem {
     fn from(illegal: Illegal) -> Self {
-        Self::new(Code::IllegalTransition, illegal.to_string() + ".").with("from", illegal.from).with("to", illegal.to)
+        Self::new(Code::IllegalTransition, format!("Not possible: {illegal}."))
+            .with("from", illegal.from)
+            .with("to", illegal.to)
     }
 }
 
