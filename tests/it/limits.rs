@@ -92,5 +92,7 @@ async fn one_phone_is_sent_so_many_codes_and_no_more() {
     }
     let answer = public.post("/v1/auth/otp", &json!({ "phone": phone })).send().await;
     refused(&answer, "otp-phone");
+    assert!(answer.header("ratelimit-policy").is_some_and(|text| text.contains("\"otp-phone\";q=2;")), "{answer:#?}");
+    assert!(answer.header("ratelimit").is_some_and(|text| text.contains("\"otp-phone\";r=0;")), "{answer:#?}");
     Passenger::ask_for_code(&public, &fresh_phone()).await;
 }

@@ -305,10 +305,11 @@ fn keys_in(folder: &Path) -> Vec<(&'static str, String)> {
     keys
 }
 
-/// Whole numbers of six digits, not the fraction of another.
+/// Whole numbers of six digits: neither the fraction of another nor a part of an id in hexadecimal.
 fn numbers(bytes: &[u8]) -> impl Iterator<Item = String> {
-    let runs = bytes.split(|byte| !byte.is_ascii_digit() && *byte != b'.');
-    runs.filter(|run| run.len() == 6 && !run.contains(&b'.')).map(|run| String::from_utf8_lossy(run).into_owned())
+    let words = bytes.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'.');
+    let numbers = words.filter(|word| word.len() == 6 && word.iter().all(u8::is_ascii_digit));
+    numbers.map(|word| String::from_utf8_lossy(word).into_owned())
 }
 
 fn lines_with(texts: &[&str], found: &[&(&'static str, String)]) -> String {

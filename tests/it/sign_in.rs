@@ -226,7 +226,7 @@ async fn two_tokens_in_one_call_are_none() {
     both.send().await.problem(401, "token-invalid");
     let internal = gateway.internal();
     let both = internal.get("/metrics").header("authorization", "Bearer somebody-elses");
-    both.send().await.problem(401, "token-missing");
+    both.send().await.problem(401, "token-invalid");
 }
 
 #[tokio::test(flavor = "multi_thread")]

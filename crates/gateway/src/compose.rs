@@ -7,7 +7,7 @@ use adapter_sandbox::{Fleet, Sandbox};
 use entity::{Committed, Shards, store::Deps};
 use prometheus::{IntCounterVec, Opts, Registry};
 use runtime::{
-    Clock, Entropy,
+    Clock, Entropy, Stopwatch,
     task::{Restart, Supervisor},
 };
 use traffic::Admission;
@@ -41,6 +41,9 @@ const RELAY_LINE: usize = 10_000;
 /// How a background task comes back after a failure.
 pub(crate) const RESTART: Restart =
     Restart::OnFailure { first: Duration::from_millis(100), max: Duration::from_secs(10) };
+
+/// What closing the database may take when requests and tasks have used up the time to end.
+const CLOSE_AT_LEAST: Duration = Duration::from_millis(500);
 
 /// Serves until a stop signal, then lets requests and tasks end within `runtime.drain_s`.
 ///
@@ -81,8 +84,12 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Box<dyn Error>> 
         // A load balancer looks and sends nobody new; who comes meanwhile is served.
         tokio::time::sleep(Duration::from_secs(settings.runtime.unready_s.into())).await;
         // Streams end by the shutdown signal; the listeners let the other requests finish meanwhile.
+        let stopwatch = Stopwatch::start();
         let (left, ()) = tokio::join!(node.supervisor.shutdown(deadline), stop.gracefully());
-        node.shards.close().await;
+        let time_left = deadline.saturating_sub(stopwatch.elapsed()).max(CLOSE_AT_LEAST);
+        if tokio::time::timeout(time_left, node.shards.close()).await.is_err() {
+            tracing::warn!("the database was not closed in time; nothing is lost, its log holds the rest");
+        }
         left
     };
     let left = signals.unless_repeated(end).await;

@@ -27,6 +27,17 @@ const BODIES: Rule = Rule {
     allowed_in: &["crates/adapter/http/src/extract/"],
 };
 
+const ROUTES: Rule = Rule {
+    reason: "a route is registered by `routes::resource`: any other is unknown to its table, and to `strangers`",
+    words: &["web::resource(", "web::scope(", ".route("],
+    allowed_in: &["crates/adapter/http/src/routes.rs", "crates/adapter/http/src/edge/tests.rs", "tests/"],
+};
+
+#[test]
+fn every_route_is_registered_in_one_way() {
+    assert_none(ROUTES.reason, &ROUTES.broken_in(&sources()));
+}
+
 #[test]
 fn only_our_extractors_read_bodies_and_queries() {
     assert_none(BODIES.reason, &BODIES.broken_in(&sources()));

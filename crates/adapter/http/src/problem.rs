@@ -11,6 +11,7 @@ pub use code::Code;
 use runtime::Entropy;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use traffic::Quota;
 
 /// What a client is told instead of what it asked for.
 #[derive(Clone, Debug)]
@@ -20,12 +21,13 @@ pub struct Problem {
     detail: String,
     fields: Map<String, Value>,
     retry_after_s: Option<u32>,
+    over: Option<Quota>,
 }
 
 impl Problem {
     /// A problem with a sentence for the client's developer.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), fields: Map::new(), retry_after_s: None }
+        Self { code, detail: detail.into(), fields: Map::new(), retry_after_s: None, over: None }
     }
 
     /// Adds a field of the case.
@@ -48,6 +50,17 @@ impl Problem {
     pub(crate) fn spread(mut self, entropy: &Entropy) -> Self {
         self.retry_after_s = self.retry_after_s.map(|s| s.saturating_add(entropy.below(s / 4 + 2)));
         self
+    }
+
+    /// A limit refused; admission control, which speaks of the others too, describes it in the headers.
+    pub(crate) fn over_quota(detail: impl Into<String>, quota: Quota) -> Self {
+        let refused = Self::new(Code::QuotaExceeded, detail).with("violated-policies", [quota.policy]);
+        Self { over: Some(quota), ..refused }
+    }
+
+    /// The limit that refused, if one did.
+    pub(crate) fn over(&self) -> Option<Quota> {
+        self.over
     }
 
     /// A field that cannot be taken, and what can.

@@ -3,17 +3,21 @@
 use std::future::ready;
 
 use actix_web::{
-    HttpResponse, Resource,
+    Error, HttpMessage, HttpResponse,
+    body::BoxBody,
+    dev::{HttpServiceFactory, ServiceRequest, ServiceResponse},
     http::{
         Method,
         header::{ALLOW, HeaderValue},
     },
+    middleware::{Next, from_fn},
     web,
 };
 use serde::Serialize;
 use utoipa::OpenApi;
 
 use crate::{
+    extract::{Auth, Query},
     problem::{Code, Problem},
     public::{auth, events, me, products, quotes, receipts, rides},
 };
@@ -88,12 +92,41 @@ routes! {
     "/v1/rides/{id}/rating"   { POST receipts::rate History 3 }
 }
 
+/// What reads a query string, and itself refuses what it does not know. No other route of the API has one.
+const READ_QUERY: &[(Method, &str)] = &[
+    (Method::GET, "/v1/products"),
+    (Method::GET, "/v1/rides"),
+    (Method::GET, "/internal/v1/drivers/{id}/rides"),
+    (Method::GET, "/internal/v1/outbox/dead"),
+];
+
 /// A path and its methods; any other method is told which there are.
-pub(crate) fn resource<const N: usize>(path: &str, methods: [(Method, actix_web::Route); N]) -> Resource {
+pub(crate) fn resource<const N: usize>(
+    path: &'static str,
+    methods: [(Method, actix_web::Route); N],
+) -> impl HttpServiceFactory + 'static {
     let names: Vec<&str> = methods.iter().map(|(method, _)| method.as_str()).collect();
     let allowed = names.join(", ");
     let resource = web::resource(path).default_service(web::to(move || ready(other_method(&allowed))));
-    methods.into_iter().fold(resource, |resource, (method, route)| resource.route(route.method(method)))
+    let resource = methods.into_iter().fold(resource, |resource, (method, route)| resource.route(route.method(method)));
+    resource.wrap(from_fn(move |request, next| without_unknown_query(path, request, next)))
+}
+
+/// Refuses a query string where none is read; pages and health checks do not mind one. Who has a bad token hears of
+/// that first.
+async fn without_unknown_query(
+    path: &'static str,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let is_of_api = ["/v1/", "/internal/", "/sandbox/"].iter().any(|start| path.starts_with(start));
+    let is_read = || READ_QUERY.iter().any(|(method, known)| *known == path && method == request.method());
+    let is_denied = || matches!(request.extensions().get::<Auth>(), Some(Auth::Denied(_)));
+    let is_refused = !request.query_string().is_empty() && is_of_api && !is_read() && !is_denied();
+    if is_refused && let Err(problem) = Query::of(request.request(), &[]) {
+        return Ok(request.error_response(problem));
+    }
+    next.call(request).await
 }
 
 fn other_method(allowed: &str) -> HttpResponse {

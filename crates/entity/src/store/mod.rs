@@ -14,7 +14,10 @@ pub use config::{Config, Synchronous};
 pub use error::StoreError;
 use error::violates_unique;
 use futures_util::future::BoxFuture;
-use runtime::{Entropy, task::Supervisor};
+use runtime::{
+    Entropy,
+    task::{Supervisor, TaskError},
+};
 use sea_orm::{
     ActiveModelTrait, DatabaseConnection, DatabaseExecutor, DatabaseTransaction, EntityName, EntityTrait,
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
@@ -124,7 +127,13 @@ impl Shards {
                 }
             }
         });
-        run.await.unwrap_or_else(|panic| Err(E::from(StoreError::Task(panic.to_string()))))
+        run.await.unwrap_or_else(|error| {
+            Err(E::from(match error {
+                // It waited for the database until the process had to end: rolled back, and not for a fault of ours.
+                TaskError::Aborted { .. } => StoreError::Busy(error.to_string()),
+                TaskError::Panicked { .. } => StoreError::Task(error.to_string()),
+            }))
+        })
     }
 
     /// Closes every connection, so that what is committed lies in the database file itself. The last call: what comes

@@ -28,8 +28,10 @@ pub enum Error {
     /// The phone was sent enough codes for now.
     #[error("the phone's budget of codes is spent")]
     BudgetSpent {
-        /// When the window is over at the latest, seconds.
-        retry_after_s: u32,
+        /// Codes that a phone may be sent in a window.
+        codes: u64,
+        /// The window, seconds; it is over by then at the latest.
+        window_s: u32,
     },
     /// The SMS partner failed or was slow.
     #[error("sms: {0}")]
@@ -87,7 +89,7 @@ impl RequestCode {
                 Box::pin(async move {
                     let window_start = now.plus_ms(-i64::from(config.otp_window_s) * 1000);
                     if OtpChallenge::count_since(tx, phone_hash, window_start).await? >= config.otp_per_phone {
-                        return Err(Error::BudgetSpent { retry_after_s: config.otp_window_s });
+                        return Err(Error::BudgetSpent { codes: config.otp_per_phone, window_s: config.otp_window_s });
                     }
                     let id = OtpChallenge::draw_id(tx, phone_hash, now)?;
                     let challenge = OtpChallenge { id, phone, phone_hash, expires_at: now.plus_s(config.otp_ttl_s) };

@@ -53,6 +53,8 @@ pub async fn admit(request: ServiceRequest, next: Next<BoxBody>) -> Result<Servi
     }
     request.extensions_mut().insert(auth);
     let mut response = next.call(request).await?;
+    let problem = response.response().error().and_then(|error| error.as_error::<Problem>());
+    spoken.extend(problem.and_then(Problem::over));
     describe(response.headers_mut(), &spoken);
     Ok(response)
 }

@@ -42,7 +42,8 @@ impl Query {
         let mut query = HashMap::new();
         for (name, value) in pairs.map_err(|_| malformed("the query string"))?.into_inner() {
             if !known.contains(&name.as_str()) {
-                return Err(Problem::invalid_field(&name, format!("no such parameter; known: {}", known.join(", "))));
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                return Err(Problem::invalid_field(&name, format!("no such parameter; known: {known}")));
             }
             if query.contains_key(&name) {
                 return Err(Problem::invalid_field(&name, "once"));
@@ -62,7 +63,10 @@ impl Query {
     /// Missing, or not a number.
     pub fn required(&self, name: &str) -> Result<f64, Problem> {
         let text = self.get(name).ok_or_else(|| Problem::invalid_field(name, "required: a number"))?;
-        text.parse().map_err(|_| malformed(&format!("`{name}`, a number")))
+        // The language reads `NaN` and `inf` as numbers; nobody else does.
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+        let number = text.parse().ok().filter(|_| is_number);
+        number.ok_or_else(|| malformed(&format!("`{name}`, a number")))
     }
 
     /// `limit`, 1…100, by default 20.
@@ -121,6 +125,18 @@ mod tests {
         ] {
             let refused = page(query).expect_err(query).to_string();
             assert!(refused.starts_with(&format!("invalid-field: `{field}` is not")), "{query}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_written_in_digits() {
+        let latitude = |text: &str| {
+            let request = TestRequest::with_uri(&format!("/?lat={text}")).to_http_request();
+            Query::of(&request, &["lat"])?.required("lat")
+        };
+        assert_eq!((latitude("-40.75").ok(), latitude("4.075e1").ok()), (Some(-40.75), Some(40.75)));
+        for none in ["NaN", "inf", "-infinity", "x", "", "1_0", "0x1"] {
+            assert_eq!(latitude(none).err().map(|p| p.code), Some(Code::Malformed), "{none}");
         }
     }
 

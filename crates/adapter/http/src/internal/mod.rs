@@ -17,7 +17,7 @@ use subtle::ConstantTimeEq;
 use crate::{
     Config,
     edge::admission::bearer,
-    extract::single,
+    extract::{Unclear, single},
     problem::{Code, Problem},
     routes::resource,
 };
@@ -63,13 +63,17 @@ pub(crate) async fn authenticate(
         return next.call(request).await;
     }
     let expected = request.app_data::<web::Data<Config>>().map_or("", |config| config.internal_token.reveal());
-    let problem = match single(request.headers(), AUTHORIZATION).ok().flatten().and_then(bearer) {
+    let problem = match single(request.headers(), AUTHORIZATION) {
+        Ok(None) => Problem::new(Code::TokenMissing, "Send the service token as Authorization: Bearer."),
         // An empty token lets nobody in: the composition root refuses to start with one anyway.
-        Some(token) if !expected.is_empty() && bool::from(token.as_bytes().ct_eq(expected.as_bytes())) => {
+        Ok(Some(header))
+            if bearer(header).is_some_and(|token| {
+                !expected.is_empty() && bool::from(token.as_bytes().ct_eq(expected.as_bytes()))
+            }) =>
+        {
             return next.call(request).await;
         }
-        Some(_) => Problem::new(Code::TokenInvalid, "This is not the service token."),
-        None => Problem::new(Code::TokenMissing, "Send the service token as Authorization: Bearer."),
+        Ok(Some(_)) | Err(Unclear) => Problem::new(Code::TokenInvalid, "This is not the service token."),
     };
     Ok(request.error_response(problem))
 }

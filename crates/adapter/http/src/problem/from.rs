@@ -1,6 +1,7 @@
 //! Which problem each error of a use case is.
 
 use entity::{Illegal, StoreError};
+use traffic::Quota;
 use usecase::{
     auth::{access::Denied, refresh, request_code, sign_in},
     port::{PartnerError, SandboxError},
@@ -53,10 +54,10 @@ impl From<Illegal> for Problem {
 impl From<request_code::Error> for Problem {
     fn from(error: request_code::Error) -> Self {
         match error {
-            request_code::Error::BudgetSpent { retry_after_s } => {
-                Self::new(Code::QuotaExceeded, "This phone was sent enough codes for now.")
-                    .with("violated-policies", ["otp-phone"])
-                    .retry_after(retry_after_s)
+            request_code::Error::BudgetSpent { codes, window_s } => {
+                let quota = u32::try_from(codes).unwrap_or(u32::MAX);
+                let quota = Quota { policy: "otp-phone", quota, window_s, remaining: 0, reset_s: window_s };
+                Self::over_quota("This phone was sent enough codes for now.", quota).retry_after(window_s)
             }
             request_code::Error::Sms(error) => error.into(),
             request_code::Error::Store(error) => error.into(),

@@ -132,9 +132,13 @@ struct ClockBody {
 
 /// Moves this process's clock away from the machine's, for tests; a release build has no such route.
 #[cfg(debug_assertions)]
-async fn set_clock(api: web::Data<Api>, body: JsonBody<ClockBody>) -> HttpResponse {
+async fn set_clock(api: web::Data<Api>, body: JsonBody<ClockBody>) -> Result<HttpResponse, Problem> {
+    const YEAR_MS: i64 = 365 * 24 * 3600 * 1000;
+    if !(-YEAR_MS..=YEAR_MS).contains(&body.0.offset_ms) {
+        return Err(Problem::invalid_field("offset_ms", "at most a year either way"));
+    }
     api.clock.set_offset_ms(body.0.offset_ms);
-    HttpResponse::NoContent().finish()
+    Ok(HttpResponse::NoContent().finish())
 }
 
 fn share(field: &str, value: f64) -> Result<(), Problem> {
