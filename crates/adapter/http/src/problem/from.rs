@@ -222,8 +222,6 @@ impl From<follow_ride::Error> for Problem {
             follow_ride::Error::NoSuchVersion { newest, .. } => {
                 Self::new(Code::Malformed, format!("Last-Event-ID is beyond the newest event, {newest}."))
             }
-            // Answered as 204 by the handler; here for completeness of the match.
-            follow_ride::Error::SeenToTheEnd => Self::not_found(),
             follow_ride::Error::Store(error) => error.into(),
         }
     }

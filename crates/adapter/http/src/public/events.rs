@@ -8,7 +8,7 @@ use entity::{Ride, value::Millis};
 use prometheus::IntGauge;
 use runtime::task::Shutdown;
 use tokio::time::Interval;
-use usecase::rides::follow_ride::{self, Feed, Next};
+use usecase::rides::follow_ride::{Feed, Next};
 
 use crate::{
     Api,
@@ -37,10 +37,8 @@ pub(crate) async fn follow(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let seen = last_event_id(&request)?;
-    let feed = match api.follow_ride.run(caller.passenger_id, id.0, seen).await {
-        Ok(feed) => feed,
-        Err(follow_ride::Error::SeenToTheEnd) => return Ok(HttpResponse::NoContent().finish()),
-        Err(error) => return Err(error.into()),
+    let Some(feed) = api.follow_ride.run(caller.passenger_id, id.0, seen).await? else {
+        return Ok(HttpResponse::NoContent().finish());
     };
     let mut heartbeat = tokio::time::interval_at(tokio::time::Instant::now() + HEARTBEAT, HEARTBEAT);
     heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
