@@ -10,6 +10,7 @@ use entity::{
     Passenger, Ride,
     value::{Id, Millis, Money, Phone, Point, Product},
 };
+use runtime::Invalid;
 
 /// How long a partner may take while a passenger waits.
 pub const PARTNER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -127,15 +128,37 @@ pub struct FaultScript {
     pub delay_ms: u32,
 }
 
+/// Most drivers that the sandbox's fleet can have.
+pub const MAX_DRIVERS: u32 = 100_000;
+
 /// How the sandbox's drivers behave.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FleetSettings {
-    /// Number of drivers.
+    /// Number of drivers, at most [`MAX_DRIVERS`].
     pub drivers: u32,
-    /// How much faster than real time drivers move; touches the sandbox alone.
+    /// How much faster than real time drivers move, above 0, at most 100,000; touches the sandbox alone.
     pub time_scale: f64,
     /// Probability that an offered driver accepts, 0…1.
     pub accept_probability: f64,
+}
+
+impl FleetSettings {
+    /// Checks the bounds that the fleet's arithmetic relies on.
+    ///
+    /// # Errors
+    /// The first setting out of range.
+    pub fn check(&self) -> Result<(), Invalid> {
+        if self.drivers > MAX_DRIVERS {
+            return Err(Invalid::new("drivers", "0 to 100000"));
+        }
+        if !(self.time_scale > 0.0 && self.time_scale <= 100_000.0) {
+            return Err(Invalid::new("time_scale", "above 0, at most 100000"));
+        }
+        if !(0.0..=1.0).contains(&self.accept_probability) {
+            return Err(Invalid::new("accept_probability", "0 to 1"));
+        }
+        Ok(())
+    }
 }
 
 /// Why the sandbox did not do it.
@@ -162,8 +185,8 @@ pub enum SandboxError {
 pub trait SandboxControl: Send + Sync {
     /// The last code sent to a phone.
     fn last_code(&self, phone: &Phone) -> Option<String>;
-    /// Replaces the fleet's settings until restart.
-    fn set_fleet(&self, settings: FleetSettings);
+    /// Replaces the fleet's settings until restart, unless [`FleetSettings::check`] refuses them.
+    fn set_fleet(&self, settings: FleetSettings) -> Result<(), Invalid>;
     /// The fleet's settings now.
     fn fleet(&self) -> FleetSettings;
     /// Scripts a partner's failures until restart.

@@ -7,13 +7,14 @@ use entity::{
     Illegal, Passenger, Ride, RideStatus,
     value::{DriverId, Id, Millis, Phone},
 };
+use runtime::Invalid;
 use usecase::{
     drive_ride::{self, Step},
     end_ride::{self, End},
     port::{FaultScript, FleetSettings, PartnerName, SandboxControl, SandboxError},
 };
 
-use crate::{config::bounded, faults::FaultSwitches, fleet::Shared, payments::Bank, sms::Inbox};
+use crate::{faults::FaultSwitches, fleet::Shared, payments::Bank, sms::Inbox};
 
 /// Why the sandbox cancelled a ride that was forced to be cancelled.
 const FORCED: &str = "forced";
@@ -37,8 +38,10 @@ impl SandboxControl for Control {
         self.partners.inbox.last_code(phone)
     }
 
-    fn set_fleet(&self, settings: FleetSettings) {
-        self.fleet.settings.send_replace(bounded(settings));
+    fn set_fleet(&self, settings: FleetSettings) -> Result<(), Invalid> {
+        settings.check()?;
+        self.fleet.settings.send_replace(settings);
+        Ok(())
     }
 
     fn fleet(&self) -> FleetSettings {

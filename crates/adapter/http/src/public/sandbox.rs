@@ -53,14 +53,7 @@ async fn set_fleet(api: web::Data<Api>, body: JsonBody<FleetBody>) -> Result<Htt
         time_scale: body.0.time_scale.unwrap_or(now.time_scale),
         accept_probability: body.0.accept_probability.unwrap_or(now.accept_probability),
     };
-    if settings.drivers > 100_000 {
-        return Err(Problem::invalid_field("drivers", "0 to 100000"));
-    }
-    if !(settings.time_scale > 0.0 && settings.time_scale <= 100_000.0) {
-        return Err(Problem::invalid_field("time_scale", "above 0, at most 100000"));
-    }
-    share("accept_probability", settings.accept_probability)?;
-    control.set_fleet(settings);
+    control.set_fleet(settings).map_err(|invalid| Problem::invalid_field(invalid.key, invalid.allowed))?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -98,7 +91,9 @@ async fn set_faults(
         "payment" => PartnerName::Payment,
         _ => return Err(Problem::not_found()),
     };
-    share("failure_rate", body.0.failure_rate)?;
+    if !(0.0..=1.0).contains(&body.0.failure_rate) {
+        return Err(Problem::invalid_field("failure_rate", "0 to 1"));
+    }
     if body.0.delay_ms > 60_000 {
         return Err(Problem::invalid_field("delay_ms", "0 to 60000 (milliseconds)"));
     }
@@ -135,8 +130,4 @@ struct ClockBody {
 async fn set_clock(api: web::Data<Api>, body: JsonBody<ClockBody>) -> HttpResponse {
     api.clock.set_offset_ms(body.0.offset_ms);
     HttpResponse::NoContent().finish()
-}
-
-fn share(field: &str, value: f64) -> Result<(), Problem> {
-    if (0.0..=1.0).contains(&value) { Ok(()) } else { Err(Problem::invalid_field(field, "0 to 1")) }
 }

@@ -21,13 +21,12 @@ use tokio::sync::{mpsc, watch};
 use usecase::{
     drive_ride::DriveRide,
     end_ride::EndRide,
-    port::{FleetSettings, SandboxControl},
+    port::{FleetSettings, MAX_DRIVERS, SandboxControl},
     report_location::ReportLocation,
 };
 
 use crate::{
     Config,
-    config::MAX_DRIVERS,
     control::{Control, Partners},
     dispatch::DriverBoard,
 };
