@@ -15,7 +15,7 @@ use crate::{
     dto::ride::{LocationView, RideView},
     extract::{CallerAnd, PathId, last_event_id},
     openapi::Problems,
-    problem::Problem,
+    problem::Answer,
 };
 
 /// A comment at least this often keeps proxies from closing the stream, and finds clients that left.
@@ -35,7 +35,7 @@ pub(crate) async fn follow(
     api: web::Data<Api>,
     CallerAnd(caller, id): CallerAnd<PathId<Ride>>,
     request: HttpRequest,
-) -> Result<HttpResponse, Problem> {
+) -> Answer {
     let seen = last_event_id(&request)?;
     let Some(feed) = api.follow_ride.run(caller.passenger_id, id.0, seen).await? else {
         return Ok(HttpResponse::NoContent().finish());

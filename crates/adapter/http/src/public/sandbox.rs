@@ -10,7 +10,7 @@ use usecase::port::{FaultScript, FleetSettings, PartnerName, SandboxControl};
 use crate::{
     Api,
     extract::{JsonBody, PathId},
-    problem::Problem,
+    problem::{Answer, Problem},
     routes::resource,
 };
 
@@ -30,7 +30,7 @@ fn control(api: &Api) -> Result<Arc<dyn SandboxControl>, Problem> {
 }
 
 /// The last code sent to a phone. The one URL that may hold a phone; it is not logged.
-async fn last_code(api: web::Data<Api>, phone: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn last_code(api: web::Data<Api>, phone: web::Path<String>) -> Answer {
     let code = Phone::parse(&phone).ok().and_then(|phone| control(&api).ok()?.last_code(&phone));
     let code = code.ok_or_else(Problem::not_found)?;
     Ok(HttpResponse::Ok().json(serde_json::json!({ "code": code })))
@@ -45,7 +45,7 @@ struct FleetBody {
 }
 
 /// Replaces what is given of the fleet's settings.
-async fn set_fleet(api: web::Data<Api>, body: JsonBody<FleetBody>) -> Result<HttpResponse, Problem> {
+async fn set_fleet(api: web::Data<Api>, body: JsonBody<FleetBody>) -> Answer {
     let control = control(&api)?;
     let now = control.fleet();
     let settings = FleetSettings {
@@ -64,7 +64,7 @@ struct ForceBody {
 }
 
 /// Forces a legal step.
-async fn force(api: web::Data<Api>, id: PathId<Ride>, body: JsonBody<ForceBody>) -> Result<HttpResponse, Problem> {
+async fn force(api: web::Data<Api>, id: PathId<Ride>, body: JsonBody<ForceBody>) -> Answer {
     control(&api)?.force(id.0, body.0.status, api.clock.now()).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -79,11 +79,7 @@ struct FaultBody {
 }
 
 /// Scripts the failures of a partner.
-async fn set_faults(
-    api: web::Data<Api>,
-    name: web::Path<String>,
-    body: JsonBody<FaultBody>,
-) -> Result<HttpResponse, Problem> {
+async fn set_faults(api: web::Data<Api>, name: web::Path<String>, body: JsonBody<FaultBody>) -> Answer {
     let partner = match name.as_str() {
         "sms" => PartnerName::Sms,
         "routing" => PartnerName::Routing,
@@ -109,11 +105,7 @@ struct DeclineBody {
 }
 
 /// Makes the bank decline, or again accept, a passenger.
-async fn set_decline(
-    api: web::Data<Api>,
-    id: PathId<Passenger>,
-    body: JsonBody<DeclineBody>,
-) -> Result<HttpResponse, Problem> {
+async fn set_decline(api: web::Data<Api>, id: PathId<Passenger>, body: JsonBody<DeclineBody>) -> Answer {
     control(&api)?.set_decline(id.0, body.0.decline);
     Ok(HttpResponse::NoContent().finish())
 }
