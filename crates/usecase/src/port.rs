@@ -168,13 +168,8 @@ pub enum SandboxError {
     #[error("not found")]
     NotFound,
     /// The step is not one the ride can take now.
-    #[error("illegal step")]
-    Illegal {
-        /// The ride's status.
-        from: entity::RideStatus,
-        /// The status asked for.
-        to: entity::RideStatus,
-    },
+    #[error(transparent)]
+    Illegal(#[from] entity::Illegal),
     /// The database did not answer.
     #[error(transparent)]
     Store(#[from] entity::StoreError),

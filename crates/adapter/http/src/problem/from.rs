@@ -231,7 +231,7 @@ impl From<SandboxError> for Problem {
     fn from(error: SandboxError) -> Self {
         match error {
             SandboxError::NotFound => Self::not_found(),
-            SandboxError::Illegal { from, to } => Illegal { from, to }.into(),
+            SandboxError::Illegal(illegal) => illegal.into(),
             SandboxError::Store(error) => error.into(),
         }
     }
