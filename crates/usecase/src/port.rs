@@ -10,7 +10,7 @@ use entity::{
     Passenger, Ride,
     value::{Id, Millis, Money, Phone, Point, Product},
 };
-use runtime::Invalid;
+use runtime::{Invalid, within};
 
 /// How long a partner may take while a passenger waits.
 pub const PARTNER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -148,16 +148,11 @@ impl FleetSettings {
     /// # Errors
     /// The first setting out of range.
     pub fn check(&self) -> Result<(), Invalid> {
-        if self.drivers > MAX_DRIVERS {
-            return Err(Invalid::new("drivers", "0 to 100000"));
-        }
+        within("drivers", self.drivers, 0..=MAX_DRIVERS, "")?;
         if !(self.time_scale > 0.0 && self.time_scale <= 100_000.0) {
             return Err(Invalid::new("time_scale", "above 0, at most 100000"));
         }
-        if !(0.0..=1.0).contains(&self.accept_probability) {
-            return Err(Invalid::new("accept_probability", "0 to 1"));
-        }
-        Ok(())
+        within("accept_probability", self.accept_probability, 0.0..=1.0, "")
     }
 }
 
