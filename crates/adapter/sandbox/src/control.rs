@@ -9,9 +9,11 @@ use entity::{
 };
 use runtime::Invalid;
 use usecase::{
-    drive_ride::{self, Step},
-    end_ride::{self, End},
     port::{FaultScript, FleetSettings, PartnerName, SandboxControl, SandboxError},
+    rides::{
+        drive_ride::{self, Step},
+        end_ride::{self, End},
+    },
 };
 
 use crate::{faults::FaultSwitches, fleet::Shared, payments::Bank, sms::Inbox};

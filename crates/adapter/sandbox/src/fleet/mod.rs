@@ -19,10 +19,8 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use runtime::{Clock, task::Shutdown};
 use tokio::sync::{mpsc, watch};
 use usecase::{
-    drive_ride::DriveRide,
-    end_ride::EndRide,
     port::{FleetSettings, MAX_DRIVERS, SandboxControl},
-    report_location::ReportLocation,
+    rides::{drive_ride::DriveRide, end_ride::EndRide, report_location::ReportLocation},
 };
 
 use crate::{
