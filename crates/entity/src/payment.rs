@@ -49,11 +49,8 @@ impl PaymentStatus {
     const ALL: [Self; 6] =
         [Self::Pending, Self::Authorised, Self::Declined, Self::Captured, Self::Voided, Self::Failed];
 
-    pub(crate) fn from_code(code: i16, table: &'static str, column: &'static str) -> Result<Self, StoreError> {
-        Self::ALL
-            .into_iter()
-            .find(|s| *s as i16 == code)
-            .ok_or_else(|| StoreError::corrupt(table, column, format!("{code} is no payment status")))
+    pub(crate) fn from_code(code: i16) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| *s as i16 == code)
     }
 }
 
@@ -90,7 +87,8 @@ impl Payment {
     pub async fn find(conn: impl Into<Conn<'_>>, ride_id: Id<Ride>) -> Result<Option<Self>, StoreError> {
         let key = (ride_id.shard().number(), ride_id.value());
         let Some(found) = row::Entity::find_by_id(key).one(&conn.into().0).await? else { return Ok(None) };
-        let status = PaymentStatus::from_code(found.status, "payments", "status")?;
+        let status = PaymentStatus::from_code(found.status);
+        let status = status.ok_or_else(|| StoreError::corrupt("payments", "status", found.status))?;
         Ok(Some(Self { status, captured: found.captured }))
     }
 

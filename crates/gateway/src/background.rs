@@ -12,7 +12,7 @@ use std::{
 };
 
 use entity::{OutboxEntry, Shards, StoreError};
-use prometheus::{IntGauge, Registry};
+use prometheus::{IntGauge, Registry, register_int_gauge_with_registry};
 use runtime::{Clock, task::Supervisor};
 use traffic::Admission;
 use usecase::{
@@ -131,11 +131,7 @@ struct Gauges {
 
 impl Gauges {
     fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let gauge = |name: &str, help: &str| {
-            let gauge = IntGauge::new(name, help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok::<_, prometheus::Error>(gauge)
-        };
+        let gauge = |name, help| register_int_gauge_with_registry!(name, help, registry);
         Ok(Self {
             waiting: gauge("gateway_outbox_waiting", "Messages that partners have not acknowledged.")?,
             dead: gauge("gateway_outbox_dead", "Messages that were given up: an operator has to look.")?,

@@ -13,7 +13,7 @@ use runtime::{
 use traffic::Admission;
 use usecase::{
     auth::{Keys, refresh::Refresh, request_code::RequestCode, sign_in::SignIn, sign_out::SignOut},
-    port::{Dispatch, Payments, Routing, SandboxControl, Sms},
+    port::{Dispatch, Payments, Routing, Sms},
     profile::ChangeProfile,
     quotes::QuoteTrip,
     relay::{self, RelayInbox, RelayWaker, dead_letters::RequeueDeadLetter},
@@ -187,7 +187,6 @@ impl Node {
             let (drive, end, report) = (drive_ride.clone(), end_ride.clone(), report_location.clone());
             sandbox.fleet(shards(), drive, end, report, self.clock.clone())
         });
-        let control = fleet.as_ref().map(Fleet::control);
         let admission = Arc::new(Admission::build(&settings.traffic, &self.registry)?);
         let relay = relay::Relay {
             config: Arc::new(settings.relay.clone()),
@@ -206,7 +205,6 @@ impl Node {
             positions: positions.clone(),
             waker: self.waker.clone(),
         };
-        let work = Work { relay, inbox, fleet, background };
         let api = Api {
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
@@ -219,7 +217,7 @@ impl Node {
             ready,
             timeouts: rides.timeouts(),
             positions: positions.clone(),
-            sandbox: control.map(|control| control as Arc<dyn SandboxControl>),
+            sandbox: fleet.as_ref().map(Fleet::control),
             request_code: RequestCode {
                 config: auth.clone(),
                 keys: self.keys.clone(),
@@ -259,7 +257,7 @@ impl Node {
             driver_history: DriverHistory { shards: shards() },
             requeue_dead_letter: RequeueDeadLetter { shards: shards() },
         };
-        Ok((api, work))
+        Ok((api, Work { relay, inbox, fleet, background }))
     }
 
     fn partners(&self, settings: &Settings, sandbox: Option<&Sandbox>) -> Partners {

@@ -76,7 +76,7 @@ async fn keep_killing(
     let mut kills = kills.iter();
     let mut next = kills.next();
     loop {
-        let (since_start, is_ready) = (server.since_start(), server.is_ready());
+        let (since_start, is_ready) = (server.since_start(), server.is_ready);
         let news = async {
             match is_ready {
                 true => Err(server.ended().await),
@@ -98,7 +98,7 @@ async fn keep_killing(
         server.kill_and_start_again().await?;
         next = kills.next();
     }
-    if !server.is_ready() {
+    if !server.is_ready {
         server.until_ready().await?;
         client.outages.end(Instant::now());
     }

@@ -69,14 +69,6 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with_all = ["drivers", "time_scale", "accept_probability"])]
     pub(crate) keep_fleet: bool,
 
-    /// Look closely (same key again, events replayed, rated again) at every Nth ride
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) check_every: u32,
-
-    /// Seconds after which a ride without an end counts as stuck; without it a bound that fits the fleet
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) stuck_after: Option<u64>,
-
     /// Seconds after which the replay stops by itself
     #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) deadline: u64,
@@ -121,10 +113,9 @@ impl Options {
     /// How long a ride may take from its request to its end. Four minutes leave room for a match that is tried until
     /// its timeout and a driver who lets go; the way to the passenger and the trip are as long as the longest trip each.
     pub(crate) fn ride_bound(&self, longest_trip: Duration) -> Duration {
-        match (self.stuck_after, self.keep_fleet) {
-            (Some(seconds), _) => Duration::from_secs(seconds),
-            (None, true) => Duration::from_secs(self.deadline),
-            (None, false) => Duration::from_secs(240) + longest_trip * 2 / self.time_scale,
+        match self.keep_fleet {
+            true => Duration::from_secs(self.deadline),
+            false => Duration::from_secs(240) + longest_trip * 2 / self.time_scale,
         }
     }
 }

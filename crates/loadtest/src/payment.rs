@@ -64,19 +64,12 @@ fn judge(status: Status, receipt: &Receipt) -> Option<Breach> {
 mod tests {
     use std::collections::VecDeque;
 
-    use serde_json::json;
-
     use super::*;
-
-    fn receipt(total: i64, payment: &str) -> Receipt {
-        let total = json!({ "amount": total, "currency": "USD" });
-        serde_json::from_value(json!({ "ride_id": "r", "lines": [], "total": total, "payment_status": payment }))
-            .unwrap()
-    }
+    use crate::wire::sample::receipt;
 
     /// How often the receipt was asked for, and the broken promise.
     async fn look(status: Status, total: i64, payments: &[&str], wait: Duration) -> (usize, Option<Kind>) {
-        let mut answers: VecDeque<_> = payments.iter().map(|payment| receipt(total, payment)).collect();
+        let mut answers: VecDeque<_> = payments.iter().map(|payment| receipt(&[], total, payment)).collect();
         let (halt, mut asked) = (Halt::new(), 0);
         let looked = at_rest(&halt, status, Instant::now() + wait, async || {
             asked += 1;
@@ -112,7 +105,7 @@ mod tests {
     }
 
     fn broken(status: Status, total: i64, payment: &str) -> Option<Kind> {
-        judge(status, &receipt(total, payment)).map(|(kind, _)| kind)
+        judge(status, &receipt(&[], total, payment)).map(|(kind, _)| kind)
     }
 
     #[test]

@@ -88,7 +88,6 @@ async fn replay(
         seed: options.seed,
         tag: format!("replay-{:016x}", rand::random::<u64>()),
         ride_bound: options.ride_bound(schedule.longest()),
-        check_every: options.check_every as usize,
         cancel_every: options.cancel_every(),
     });
     let (client, total, began) = (&cx.client, schedule.trips.len(), Instant::now());
@@ -131,7 +130,7 @@ async fn replay(
         if let Some(said) = course.integrity.as_ref().filter(|said| *said != "ok") {
             client.promises.broken(Kind::DatabaseDamaged, None, said);
         }
-        course.starts = server.starts().to_vec();
+        course.starts = server.starts.clone();
     }
     let report = Report::new(options.clone(), client, course);
     report.print();

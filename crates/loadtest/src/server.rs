@@ -34,9 +34,10 @@ pub(crate) struct Server {
     http: reqwest::Client,
     child: Child,
     began: Instant,
-    is_ready: bool,
-    /// How long each start took that came to its end.
-    starts: Vec<Duration>,
+    /// Whether it was seen to be ready since its last start.
+    pub(crate) is_ready: bool,
+    /// How long each start took that was not cut short, the first one first.
+    pub(crate) starts: Vec<Duration>,
 }
 
 impl Server {
@@ -114,19 +115,9 @@ impl Server {
         Err(format!("the server was not ready within {} s; see {}", READY_WITHIN.as_secs(), self.log().display()))
     }
 
-    /// Whether it was seen to be ready since its last start.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.is_ready
-    }
-
     /// How long ago its last start began.
     pub(crate) fn since_start(&self) -> Duration {
         self.began.elapsed()
-    }
-
-    /// How long each start took that was not cut short, the first one first.
-    pub(crate) fn starts(&self) -> &[Duration] {
-        &self.starts
     }
 
     /// SIGTERM, and SIGKILL when that does not end it in time.

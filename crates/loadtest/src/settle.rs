@@ -99,38 +99,29 @@ pub(crate) fn expect_code(client: &Client, ride: &str, what: &str, answer: &Answ
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::wire::sample::{cancelled, ride, usd};
+    use crate::wire::sample::{cancelled, receipt, ride, usd};
 
-    fn receipt(lines: &[(&str, i64)], total: i64) -> Receipt {
-        let lines: Vec<_> = lines.iter().map(|(k, a)| json!({ "kind": k, "amount": usd(*a) })).collect();
-        serde_json::from_value(json!({ "ride_id": "r", "lines": lines, "total": usd(total),
-            "payment_status": "captured", "issued_at": "2025-01-01T00:00:00Z" }))
-        .unwrap()
-    }
-
-    fn broken(end: &Ride, receipt: &Receipt) -> Vec<Kind> {
-        check_receipt(end, &usd(1250), receipt).into_iter().map(|(kind, _)| kind).collect()
+    fn broken(end: &Ride, lines: &[(&str, i64)], total: i64) -> Vec<Kind> {
+        check_receipt(end, &usd(1250), &receipt(lines, total, "captured")).into_iter().map(|(kind, _)| kind).collect()
     }
 
     #[test]
     fn a_completed_ride_costs_its_quoted_fare() {
         let completed: Ride = serde_json::from_value(ride("r", "completed", 6, 1250)).unwrap();
-        assert_eq!(broken(&completed, &receipt(&[("base", 250), ("distance", 1000)], 1250)), []);
-        assert_eq!(broken(&completed, &receipt(&[("base", 250), ("distance", 1001)], 1251)), [Kind::ReceiptDiffers]);
-        assert_eq!(broken(&completed, &receipt(&[("base", 250)], 1250)), [Kind::ReceiptSum]);
+        assert_eq!(broken(&completed, &[("base", 250), ("distance", 1000)], 1250), []);
+        assert_eq!(broken(&completed, &[("base", 250), ("distance", 1001)], 1251), [Kind::ReceiptDiffers]);
+        assert_eq!(broken(&completed, &[("base", 250)], 1250), [Kind::ReceiptSum]);
     }
 
     #[test]
     fn a_cancelled_ride_costs_its_fee_in_one_line_or_nothing() {
         let free = cancelled("cancelled", "driver", 0);
-        assert_eq!(broken(&free, &receipt(&[], 0)), []);
-        assert_eq!(broken(&free, &receipt(&[("cancellation_fee", 0)], 0)), [Kind::ReceiptDiffers]);
+        assert_eq!(broken(&free, &[], 0), []);
+        assert_eq!(broken(&free, &[("cancellation_fee", 0)], 0), [Kind::ReceiptDiffers]);
         let fee = cancelled("cancelled", "driver", 500);
-        assert_eq!(broken(&fee, &receipt(&[("cancellation_fee", 500)], 500)), []);
-        assert_eq!(broken(&fee, &receipt(&[("base", 500)], 500)), [Kind::ReceiptDiffers]);
-        assert_eq!(broken(&cancelled("expired", "system", 0), &receipt(&[("base", 1250)], 1250)).len(), 2);
+        assert_eq!(broken(&fee, &[("cancellation_fee", 500)], 500), []);
+        assert_eq!(broken(&fee, &[("base", 500)], 500), [Kind::ReceiptDiffers]);
+        assert_eq!(broken(&cancelled("expired", "system", 0), &[("base", 1250)], 1250).len(), 2);
     }
 }

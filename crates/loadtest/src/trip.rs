@@ -25,6 +25,8 @@ use crate::{
 
 /// So many streams of one ride may end wrongly before its passenger gives up.
 const STREAMS: u32 = 5;
+/// One ride in so many is looked at closely: the same key again, every event replayed.
+const SAMPLE_EVERY: usize = 10;
 
 /// What all trips share.
 pub(crate) struct Context {
@@ -36,7 +38,6 @@ pub(crate) struct Context {
     pub(crate) tag: String,
     /// Longer than this no ride may take.
     pub(crate) ride_bound: Duration,
-    pub(crate) check_every: usize,
     /// Every so many passengers, one calls the ride off.
     pub(crate) cancel_every: Option<usize>,
 }
@@ -86,7 +87,7 @@ async fn walk(cx: &Context, index: usize, trip: &Trip, passenger: &mut Passenger
         client.tally.counts().passengers += 1;
     }
     let mut rng = StdRng::seed_from_u64(cx.seed ^ (index as u64).rotate_left(32));
-    let sampled = index.is_multiple_of(cx.check_every);
+    let sampled = index.is_multiple_of(SAMPLE_EVERY);
     let Some((ride, fare)) = request(cx, index, trip, passenger, sampled, &mut rng).await? else {
         return Ok(Ending::Refused);
     };

@@ -27,15 +27,8 @@ impl Status {
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Requested => "requested",
-            Self::Accepted => "accepted",
-            Self::Arrived => "arrived",
-            Self::InProgress => "in_progress",
-            Self::Completed => "completed",
-            Self::Cancelled => "cancelled",
-            Self::Expired => "expired",
-        })
+        // As the API writes it.
+        self.serialize(f)
     }
 }
 
@@ -169,15 +162,12 @@ pub(crate) struct Receipt {
 
 /// What `event: location` carries.
 #[derive(Deserialize)]
+#[allow(dead_code, reason = "that each is there is all that is looked at")]
 pub(crate) struct Location {
-    #[serde(rename = "lat")]
-    _lat: f64,
-    #[serde(rename = "lng")]
-    _lng: f64,
-    #[serde(rename = "observed_at")]
-    _observed_at: String,
-    #[serde(rename = "stale")]
-    _stale: bool,
+    lat: f64,
+    lng: f64,
+    observed_at: String,
+    stale: bool,
 }
 
 /// A problem (RFC 9457), as far as it is needed.
@@ -230,6 +220,12 @@ pub(crate) mod sample {
     pub(crate) fn ride(id: &str, status: &str, version: u64, fare: i64) -> Value {
         json!({ "id": id, "status": status, "quote_id": "q", "product": "xl", "version": version, "fare": usd(fare),
                 "cancellation": null })
+    }
+
+    pub(crate) fn receipt(lines: &[(&str, i64)], total: i64, payment: &str) -> Receipt {
+        let lines: Vec<_> = lines.iter().map(|(k, a)| json!({ "kind": k, "amount": usd(*a) })).collect();
+        let receipt = json!({ "ride_id": "r", "lines": lines, "total": usd(total), "payment_status": payment });
+        serde_json::from_value(receipt).unwrap()
     }
 
     /// A ride for a fare of 1250 that somebody called off for this fee.

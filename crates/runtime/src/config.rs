@@ -1,6 +1,6 @@
 //! What the settings of every component share: how a bad value is described, secrets, lists.
 
-use std::{convert::Infallible, fmt, str::FromStr};
+use std::{convert::Infallible, fmt, ops::RangeInclusive, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
@@ -22,6 +22,23 @@ impl Invalid {
     pub fn new(key: &'static str, allowed: impl Into<String>) -> Self {
         Self { key, allowed: allowed.into() }
     }
+}
+
+/// Checks that the value of `key` is within `range`; `unit` says what it counts, where its name does not.
+///
+/// # Errors
+/// It is not: the bounds are what is accepted.
+pub fn within<T: PartialOrd + fmt::Display>(
+    key: &'static str,
+    value: T,
+    range: RangeInclusive<T>,
+    unit: &str,
+) -> Result<(), Invalid> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let unit = if unit.is_empty() { String::new() } else { format!(" ({unit})") };
+    Err(Invalid::new(key, format!("{} to {}{unit}", range.start(), range.end())))
 }
 
 /// A token or key. Shows as `…` in logs, errors and `config check`; only [`Secret::reveal`] gives the text.

@@ -9,7 +9,7 @@ pub mod task;
 pub mod telemetry;
 
 pub use clock::{Clock, Millis};
-pub use config::{Invalid, Secret};
+pub use config::{Invalid, Secret, within};
 pub use entropy::Entropy;
 pub use stopwatch::Stopwatch;
 pub use telemetry::Config;

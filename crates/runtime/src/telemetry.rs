@@ -5,7 +5,7 @@ use std::{error::Error, io::IsTerminal};
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
-use crate::Invalid;
+use crate::{Invalid, within};
 
 /// Section `[runtime]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,12 +49,8 @@ impl Config {
     /// # Errors
     /// The first key with a value that is not accepted.
     pub fn validate(&self) -> Result<(), Invalid> {
-        if self.drain_s > 600 {
-            return Err(Invalid::new("drain_s", "0…600 seconds"));
-        }
-        if self.unready_s > 60 {
-            return Err(Invalid::new("unready_s", "0…60 seconds"));
-        }
+        within("drain_s", self.drain_s, 0..=600, "seconds")?;
+        within("unready_s", self.unready_s, 0..=60, "seconds")?;
         if self.log.trim().is_empty() || EnvFilter::try_new(&self.log).is_err() {
             return Err(Invalid::new(
                 "log",
@@ -100,7 +96,7 @@ mod tests {
         let bad = Config { log: "info,entity=loud".into(), ..Config::default() };
         assert_eq!(bad.validate().map_err(|e| e.key), Err("log"));
         let slow = Config { drain_s: 601, ..Config::default() };
-        assert_eq!(slow.validate().map_err(|e| e.to_string()), Err("`drain_s`: allowed is 0…600 seconds".into()));
+        assert_eq!(slow.validate().map_err(|e| e.to_string()), Err("`drain_s`: allowed is 0 to 600 (seconds)".into()));
     }
 
     #[test]

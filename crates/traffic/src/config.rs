@@ -1,6 +1,6 @@
 //! Section `[traffic]`.
 
-use runtime::Invalid;
+use runtime::{Invalid, within};
 use serde::{Deserialize, Serialize};
 
 /// Section `[traffic]`. Each pair is a token bucket: `burst` requests at once, `per_s` more every second.
@@ -30,17 +30,10 @@ impl Config {
     /// # Errors
     /// The first key with a value that is not accepted.
     pub fn validate(&self) -> Result<(), Invalid> {
-        for (key, rate) in [("address_per_s", self.address_per_s), ("passenger_per_s", self.passenger_per_s)] {
-            if !(1..=1_000_000).contains(&rate) {
-                return Err(Invalid::new(key, "1…1000000 requests a second"));
-            }
-        }
-        for (key, burst) in [("address_burst", self.address_burst), ("passenger_burst", self.passenger_burst)] {
-            if !(1..=10_000_000).contains(&burst) {
-                return Err(Invalid::new(key, "1…10000000 requests"));
-            }
-        }
-        Ok(())
+        within("address_per_s", self.address_per_s, 1..=1_000_000, "requests a second")?;
+        within("passenger_per_s", self.passenger_per_s, 1..=1_000_000, "requests a second")?;
+        within("address_burst", self.address_burst, 1..=10_000_000, "requests")?;
+        within("passenger_burst", self.passenger_burst, 1..=10_000_000, "requests")
     }
 }
 

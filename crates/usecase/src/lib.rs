@@ -9,5 +9,3 @@ pub mod profile;
 pub mod quotes;
 pub mod relay;
 pub mod rides;
-
-pub use rides::{drive_ride, end_ride, report_location};

@@ -10,6 +10,7 @@ use entity::{
     Passenger, Ride,
     value::{Id, Millis, Money, Phone, Point, Product},
 };
+use runtime::{Invalid, within};
 
 /// How long a partner may take while a passenger waits.
 pub const PARTNER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -127,15 +128,32 @@ pub struct FaultScript {
     pub delay_ms: u32,
 }
 
+/// Most drivers that the sandbox's fleet can have.
+pub const MAX_DRIVERS: u32 = 100_000;
+
 /// How the sandbox's drivers behave.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FleetSettings {
-    /// Number of drivers.
+    /// Number of drivers, at most [`MAX_DRIVERS`].
     pub drivers: u32,
-    /// How much faster than real time drivers move; touches the sandbox alone.
+    /// How much faster than real time drivers move, above 0, at most 100,000; touches the sandbox alone.
     pub time_scale: f64,
     /// Probability that an offered driver accepts, 0…1.
     pub accept_probability: f64,
+}
+
+impl FleetSettings {
+    /// Checks the bounds that the fleet's arithmetic relies on.
+    ///
+    /// # Errors
+    /// The first setting out of range.
+    pub fn check(&self) -> Result<(), Invalid> {
+        within("drivers", self.drivers, 0..=MAX_DRIVERS, "")?;
+        if !(self.time_scale > 0.0 && self.time_scale <= 100_000.0) {
+            return Err(Invalid::new("time_scale", "above 0, at most 100000"));
+        }
+        within("accept_probability", self.accept_probability, 0.0..=1.0, "")
+    }
 }
 
 /// Why the sandbox did not do it.
@@ -145,13 +163,8 @@ pub enum SandboxError {
     #[error("not found")]
     NotFound,
     /// The step is not one the ride can take now.
-    #[error("illegal step")]
-    Illegal {
-        /// The ride's status.
-        from: entity::RideStatus,
-        /// The status asked for.
-        to: entity::RideStatus,
-    },
+    #[error(transparent)]
+    Illegal(#[from] entity::Illegal),
     /// The database did not answer.
     #[error(transparent)]
     Store(#[from] entity::StoreError),
@@ -162,8 +175,8 @@ pub enum SandboxError {
 pub trait SandboxControl: Send + Sync {
     /// The last code sent to a phone.
     fn last_code(&self, phone: &Phone) -> Option<String>;
-    /// Replaces the fleet's settings until restart.
-    fn set_fleet(&self, settings: FleetSettings);
+    /// Replaces the fleet's settings until restart, unless [`FleetSettings::check`] refuses them.
+    fn set_fleet(&self, settings: FleetSettings) -> Result<(), Invalid>;
     /// The fleet's settings now.
     fn fleet(&self) -> FleetSettings;
     /// Scripts a partner's failures until restart.

@@ -4,7 +4,7 @@ use entity::{
     FareLine,
     value::{Area, Currency, Money, Point, Product},
 };
-use runtime::Invalid;
+use runtime::{Invalid, within};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// The `[pricing]` section. Amounts are minor units (cents).
@@ -104,13 +104,9 @@ impl Config {
             ("xl.per_km", self.xl.per_km),
             ("xl.per_min", self.xl.per_min),
             ("xl.minimum", self.xl.minimum),
+            ("cancellation_fee", self.cancellation_fee),
         ] {
-            if !(0..=1_000_000).contains(&amount) {
-                return Err(Invalid::new(key, "0 to 1000000 (minor units)"));
-            }
-        }
-        if !(0..=1_000_000).contains(&self.cancellation_fee) {
-            return Err(Invalid::new("cancellation_fee", "0 to 1000000 (minor units)"));
+            within(key, amount, 0..=1_000_000, "minor units")?;
         }
         Ok(())
     }

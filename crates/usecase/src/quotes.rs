@@ -7,7 +7,7 @@ use entity::{
     value::{Area, Id, Millis, Point, Product},
 };
 use futures_util::future::{try_join, try_join_all};
-use runtime::Invalid;
+use runtime::{Invalid, within};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -35,10 +35,7 @@ impl Config {
     /// # Errors
     /// The first setting out of range.
     pub fn validate(&self) -> Result<(), Invalid> {
-        match self.ttl_s {
-            1..=86_400 => Ok(()),
-            _ => Err(Invalid::new("ttl_s", "1 to 86400 (seconds)")),
-        }
+        within("ttl_s", self.ttl_s, 1..=86_400, "seconds")
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
-use runtime::{Invalid, Secret};
+use runtime::{Invalid, Secret, within};
 use serde::{Deserialize, Serialize};
 
 /// The `[http]` section.
@@ -65,15 +65,8 @@ impl Config {
     /// # Errors
     /// The first setting out of range.
     pub fn validate(&self) -> Result<(), Invalid> {
-        if !(1024..=16 * 1024 * 1024).contains(&self.body_limit) {
-            return Err(Invalid::new("body_limit", "1024 to 16777216 (bytes)"));
-        }
-        if !(1..=1_000_000).contains(&self.max_connections) {
-            return Err(Invalid::new("max_connections", "1 to 1000000"));
-        }
-        if self.workers > 1024 {
-            return Err(Invalid::new("workers", "0 to 1024"));
-        }
-        Ok(())
+        within("body_limit", self.body_limit, 1024..=16 * 1024 * 1024, "bytes")?;
+        within("max_connections", self.max_connections, 1..=1_000_000, "")?;
+        within("workers", self.workers, 0..=1024, "")
     }
 }

@@ -24,6 +24,9 @@ pub struct Problem {
     over: Option<Quota>,
 }
 
+/// What a handler gives: an answer, or the problem that becomes one.
+pub(crate) type Answer = Result<HttpResponse, Problem>;
+
 impl Problem {
     /// A problem with a sentence for the client's developer.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use entity::value::{Millis, Point, Product};
-use runtime::Invalid;
+use runtime::{Invalid, within};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use usecase::port::{PartnerError, Route, Routing};
 
@@ -67,31 +67,16 @@ impl Config {
     /// # Errors
     /// The first key with a value that is not accepted.
     pub fn validate(&self) -> Result<(), Invalid> {
-        if !(1.0..=5.0).contains(&self.road_factor) {
-            return Err(Invalid::new("road_factor", "1…5"));
-        }
+        within("road_factor", self.road_factor, 1.0..=5.0, "")?;
         if !self.hourly_speed_m_s.iter().all(|speed| (0.5..=40.0).contains(speed)) {
-            return Err(Invalid::new("hourly_speed_m_s", "24 speeds of 0.5…40 metres a second"));
+            return Err(Invalid::new("hourly_speed_m_s", "24 speeds of 0.5 to 40 (metres a second)"));
         }
-        if !(0.2..=5.0).contains(&self.weekend_factor) {
-            return Err(Invalid::new("weekend_factor", "0.2…5"));
-        }
-        if !(-840..=840).contains(&self.utc_offset_min) {
-            return Err(Invalid::new("utc_offset_min", "-840…840 minutes"));
-        }
-        for (key, metres) in [
-            ("economy_approach_m", self.economy_approach_m),
-            ("comfort_approach_m", self.comfort_approach_m),
-            ("xl_approach_m", self.xl_approach_m),
-        ] {
-            if !(50..=20_000).contains(&metres) {
-                return Err(Invalid::new(key, "50…20000 metres"));
-            }
-        }
-        if self.set_off_s > 600 {
-            return Err(Invalid::new("set_off_s", "0…600 seconds"));
-        }
-        Ok(())
+        within("weekend_factor", self.weekend_factor, 0.2..=5.0, "")?;
+        within("utc_offset_min", self.utc_offset_min, -840..=840, "minutes")?;
+        within("economy_approach_m", self.economy_approach_m, 50..=20_000, "metres")?;
+        within("comfort_approach_m", self.comfort_approach_m, 50..=20_000, "metres")?;
+        within("xl_approach_m", self.xl_approach_m, 50..=20_000, "metres")?;
+        within("set_off_s", self.set_off_s, 0..=600, "seconds")
     }
 
     /// The estimator. Validate first.

@@ -4,11 +4,6 @@ use runtime::Invalid;
 use serde::{Deserialize, Serialize};
 use usecase::port::FleetSettings;
 
-/// Most drivers a fleet can have.
-pub(crate) const MAX_DRIVERS: u32 = 100_000;
-/// Fastest time, as a multiple of real time.
-const MAX_TIME_SCALE: f64 = 100_000.0;
-
 /// Section `[sandbox]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -48,34 +43,15 @@ impl Config {
     /// # Errors
     /// The first key with a value outside what its field allows.
     pub fn validate(&self) -> Result<(), Invalid> {
-        if self.drivers > MAX_DRIVERS {
-            return Err(Invalid::new("drivers", "0 to 100000"));
-        }
-        if !(self.time_scale > 0.0 && self.time_scale <= MAX_TIME_SCALE) {
-            return Err(Invalid::new("time_scale", "a number above 0, at most 100000"));
-        }
-        if !(0.0..=1.0).contains(&self.accept_probability) {
-            return Err(Invalid::new("accept_probability", "0 to 1"));
-        }
-        Ok(())
+        self.fleet_settings().check()
     }
 
     pub(crate) fn fleet_settings(&self) -> FleetSettings {
-        bounded(FleetSettings {
+        FleetSettings {
             drivers: self.drivers,
             time_scale: self.time_scale,
             accept_probability: self.accept_probability,
-        })
-    }
-}
-
-/// The same settings inside the bounds that the fleet's arithmetic relies on; the edge has refused others already.
-pub(crate) fn bounded(settings: FleetSettings) -> FleetSettings {
-    let usable = settings.time_scale > 0.0 && settings.time_scale.is_finite();
-    FleetSettings {
-        drivers: settings.drivers.min(MAX_DRIVERS),
-        time_scale: if usable { settings.time_scale.min(MAX_TIME_SCALE) } else { 1.0 },
-        accept_probability: settings.accept_probability.clamp(0.0, 1.0),
+        }
     }
 }
 
@@ -99,12 +75,5 @@ mod tests {
         for accept_probability in [-0.1, 1.1, f64::NAN] {
             assert_eq!(key(Config { accept_probability, ..good.clone() }), Err("accept_probability"));
         }
-    }
-
-    #[test]
-    fn settings_out_of_bounds_are_brought_inside() {
-        let wild = FleetSettings { drivers: u32::MAX, time_scale: f64::NAN, accept_probability: 7.0 };
-        let settings = bounded(wild);
-        assert_eq!(settings, FleetSettings { drivers: MAX_DRIVERS, time_scale: 1.0, accept_probability: 1.0 });
     }
 }

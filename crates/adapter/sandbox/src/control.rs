@@ -7,13 +7,16 @@ use entity::{
     Illegal, Passenger, Ride, RideStatus,
     value::{DriverId, Id, Millis, Phone},
 };
+use runtime::Invalid;
 use usecase::{
-    drive_ride::{self, Step},
-    end_ride::{self, End},
     port::{FaultScript, FleetSettings, PartnerName, SandboxControl, SandboxError},
+    rides::{
+        drive_ride::{self, Step},
+        end_ride::{self, End},
+    },
 };
 
-use crate::{config::bounded, faults::FaultSwitches, fleet::Shared, payments::Bank, sms::Inbox};
+use crate::{faults::FaultSwitches, fleet::Shared, payments::Bank, sms::Inbox};
 
 /// Why the sandbox cancelled a ride that was forced to be cancelled.
 const FORCED: &str = "forced";
@@ -37,8 +40,10 @@ impl SandboxControl for Control {
         self.partners.inbox.last_code(phone)
     }
 
-    fn set_fleet(&self, settings: FleetSettings) {
-        self.fleet.settings.send_replace(bounded(settings));
+    fn set_fleet(&self, settings: FleetSettings) -> Result<(), Invalid> {
+        settings.check()?;
+        self.fleet.settings.send_replace(settings);
+        Ok(())
     }
 
     fn fleet(&self) -> FleetSettings {
@@ -82,8 +87,8 @@ impl SandboxControl for Control {
 impl Control {
     /// A free driver accepts; when the fleet has none, one from outside it does.
     async fn accept(&self, ride: &Ride, now: Millis) -> Result<(), SandboxError> {
-        let illegal = SandboxError::Illegal { from: ride.status, to: RideStatus::Accepted };
-        let Some((driver, pickup_eta_s)) = self.fleet.reserve(ride) else { return Err(illegal) };
+        let illegal = Illegal { from: ride.status, to: RideStatus::Accepted };
+        let (driver, pickup_eta_s) = self.fleet.reserve(ride).ok_or(illegal)?;
         let step = Step::Accept { driver: driver.clone(), pickup_eta_s };
         let done = self.drive_as(ride, driver.id, step, RideStatus::Accepted, now).await;
         if done.is_err() {
@@ -96,7 +101,7 @@ impl Control {
     async fn drive(&self, ride: &Ride, step: Step, to: RideStatus, now: Millis) -> Result<(), SandboxError> {
         match &ride.driver {
             Some(driver) => self.drive_as(ride, driver.id.clone(), step, to, now).await,
-            None => Err(SandboxError::Illegal { from: ride.status, to }),
+            None => Err(Illegal { from: ride.status, to }.into()),
         }
     }
 
@@ -112,11 +117,11 @@ impl Control {
         match self.fleet.actions.drive_ride.run(command, now).await {
             Ok(ride) if ride.status == to => Ok(()),
             // The use case takes a late repeat as done; a forced step backwards is none.
-            Ok(ride) => Err(SandboxError::Illegal { from: ride.status, to }),
+            Ok(ride) => Err(Illegal { from: ride.status, to }.into()),
             Err(drive_ride::Error::NotFound) => Err(SandboxError::NotFound),
-            Err(drive_ride::Error::Illegal(Illegal { from, to })) => Err(SandboxError::Illegal { from, to }),
+            Err(drive_ride::Error::Illegal(illegal)) => Err(illegal.into()),
             Err(drive_ride::Error::AlreadyAccepted | drive_ride::Error::WrongPickupCode) => {
-                Err(SandboxError::Illegal { from: ride.status, to })
+                Err(Illegal { from: ride.status, to }.into())
             }
             Err(drive_ride::Error::Store(error)) => Err(SandboxError::Store(error)),
         }
@@ -124,13 +129,13 @@ impl Control {
 
     async fn end(&self, ride: &Ride, end: End, to: RideStatus, now: Millis) -> Result<(), SandboxError> {
         if ride.status.is_terminal() {
-            return Err(SandboxError::Illegal { from: ride.status, to });
+            return Err(Illegal { from: ride.status, to }.into());
         }
         let command = end_ride::Command { ride_id: ride.id, end };
         match self.fleet.actions.end_ride.run(command, now).await {
             Ok(_) => Ok(()),
             Err(end_ride::Error::NotFound) => Err(SandboxError::NotFound),
-            Err(end_ride::Error::Illegal(Illegal { from, to })) => Err(SandboxError::Illegal { from, to }),
+            Err(end_ride::Error::Illegal(illegal)) => Err(illegal.into()),
             Err(end_ride::Error::Store(error)) => Err(SandboxError::Store(error)),
         }
     }

@@ -22,10 +22,8 @@ use entity::{Ride, Shards, value::Id};
 use runtime::{Clock, Entropy};
 use tokio::sync::mpsc;
 use usecase::{
-    drive_ride::DriveRide,
-    end_ride::EndRide,
     port::{Dispatch, Payments, Routing, Sms},
-    report_location::ReportLocation,
+    rides::{drive_ride::DriveRide, end_ride::EndRide, report_location::ReportLocation},
 };
 
 pub use config::Config;

@@ -116,7 +116,7 @@ impl TryFrom<ride::Model> for Ride {
             row.driver.as_deref().map(serde_json::from_str).transpose().map_err(|e| corrupt("driver", e))?;
         let cancellation = match (row.cancelled_by, row.cancel_reason) {
             (Some(by), Some(reason)) => Some(Cancellation {
-                by: Actor::from_code(by)?,
+                by: Actor::from_code(by).ok_or_else(|| corrupt("cancelled_by", by))?,
                 reason,
                 fee: Money::new(row.cancel_fee.unwrap_or(0), currency),
             }),
@@ -127,10 +127,11 @@ impl TryFrom<ride::Model> for Ride {
             passenger_id: Id::raw(row.passenger_id),
             quote_id: Id::raw(row.quote_id),
             product: Product::from_code(row.product).ok_or_else(|| corrupt("product", row.product))?,
-            status: RideStatus::from_code(row.status)?,
+            status: RideStatus::from_code(row.status).ok_or_else(|| corrupt("status", row.status))?,
             status_at: Millis(row.status_at),
             version: row.version,
-            payment_status: PaymentStatus::from_code(row.payment_status, "rides", "payment_status")?,
+            payment_status: PaymentStatus::from_code(row.payment_status)
+                .ok_or_else(|| corrupt("payment_status", row.payment_status))?,
             fare: Money::new(row.fare, currency),
             pickup: Point { lat: E6(row.pickup_lat), lng: E6(row.pickup_lng) },
             dropoff: Point { lat: E6(row.dropoff_lat), lng: E6(row.dropoff_lng) },

@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::StoreError;
-
 /// Where a ride stands. The number is stored: below 10 is active, from 10 on is terminal (indexes rely on it).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -57,11 +55,8 @@ impl RideStatus {
         }
     }
 
-    pub(crate) fn from_code(code: i16) -> Result<Self, StoreError> {
-        Self::ALL
-            .into_iter()
-            .find(|s| *s as i16 == code)
-            .ok_or_else(|| StoreError::corrupt("rides", "status", format!("{code} is no status")))
+    pub(crate) fn from_code(code: i16) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| *s as i16 == code)
     }
 }
 
@@ -79,11 +74,8 @@ pub enum Actor {
 }
 
 impl Actor {
-    pub(crate) fn from_code(code: i16) -> Result<Self, StoreError> {
-        [Self::Passenger, Self::Driver, Self::System]
-            .into_iter()
-            .find(|a| *a as i16 == code)
-            .ok_or_else(|| StoreError::corrupt("rides", "cancelled_by", format!("{code} is no actor")))
+    pub(crate) fn from_code(code: i16) -> Option<Self> {
+        [Self::Passenger, Self::Driver, Self::System].into_iter().find(|a| *a as i16 == code)
     }
 }
 

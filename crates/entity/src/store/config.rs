@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use runtime::{Invalid, Secret};
+use runtime::{Invalid, Secret, within};
 use serde::{Deserialize, Serialize};
 
 /// The `[store]` section.
@@ -52,13 +52,8 @@ impl Config {
         if !one_sqlite {
             return Err(Invalid::new("shards", "one DSN of the form sqlite://PATH (it holds all 1024 shards)"));
         }
-        if !(1..=64).contains(&self.readers) {
-            return Err(Invalid::new("readers", "1 to 64"));
-        }
-        if !(1..=60).contains(&self.acquire_timeout_s) {
-            return Err(Invalid::new("acquire_timeout_s", "1 to 60"));
-        }
-        Ok(())
+        within("readers", self.readers, 1..=64, "")?;
+        within("acquire_timeout_s", self.acquire_timeout_s, 1..=60, "")
     }
 
     /// The path of the SQLite file: `sqlite://PATH`, with or without the slashes and the usual `?mode=rwc`.

@@ -38,9 +38,7 @@ pub struct Shards(Arc<Inner>);
 struct Inner {
     writer: DatabaseConnection,
     readers: DatabaseConnection,
-    supervisor: Supervisor,
-    entropy: Entropy,
-    on_commit: OnCommit,
+    deps: Deps,
 }
 
 /// Told after each commit. Must not block: it runs where the transaction ran.
@@ -110,7 +108,7 @@ impl Shards {
         F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, E>> + Send + Sync + 'static,
     {
         let shards = self.clone();
-        let run = self.0.supervisor.run("write-transaction", async move {
+        let run = self.0.deps.supervisor.run("write-transaction", async move {
             let mut draws = 1;
             loop {
                 let tx = shards.begin().await?;
@@ -181,7 +179,7 @@ pub struct Tx {
 impl Tx {
     /// Draws an id.
     pub(crate) fn draw<T>(&self, now: Millis, shard: Shard) -> Result<Id<T>, IdError> {
-        let random = u16::from_be_bytes(self.shards.0.entropy.bytes());
+        let random = u16::from_be_bytes(self.shards.0.deps.entropy.bytes());
         Id::new(now, random, shard)
     }
 
@@ -208,7 +206,7 @@ impl Tx {
     async fn commit(self) -> Result<(), StoreError> {
         self.inner.commit().await?;
         let committed = self.committed.into_inner().unwrap_or_else(PoisonError::into_inner);
-        committed.into_iter().for_each(|what| (self.shards.0.on_commit)(what));
+        committed.into_iter().for_each(|what| (self.shards.0.deps.on_commit)(what));
         Ok(())
     }
 

@@ -23,13 +23,7 @@ impl Config {
         apply_missing(&writer, &path).await.map_err(opened)?;
         can_write(&writer).await.map_err(opened)?;
         let readers = self.connect(&path, self.readers).await.map_err(opened)?;
-        Ok(Shards(Arc::new(Inner {
-            writer,
-            readers,
-            supervisor: deps.supervisor,
-            entropy: deps.entropy,
-            on_commit: deps.on_commit,
-        })))
+        Ok(Shards(Arc::new(Inner { writer, readers, deps })))
     }
 
     /// Applies the migrations that are missing and names them, per database.

@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    IntCounterVec, IntGaugeVec, Registry, register_int_counter_vec_with_registry, register_int_gauge_vec_with_registry,
+};
 use tokio::{sync::Notify, task::AbortHandle};
 
 use crate::Stopwatch;
@@ -49,18 +51,13 @@ pub(super) struct Tasks {
 
 impl Tasks {
     pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counter = |name: &str, help: &str| {
-            let counter = IntCounterVec::new(Opts::new(name, help), &["task"])?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok::<_, prometheus::Error>(counter)
-        };
-        let running = IntGaugeVec::new(Opts::new("gateway_tasks_running", "Tasks that have not ended"), &["task"])?;
-        registry.register(Box::new(running.clone()))?;
+        let gauge = |name, help| register_int_gauge_vec_with_registry!(name, help, &["task"], registry);
+        let counter = |name, help| register_int_counter_vec_with_registry!(name, help, &["task"], registry);
         Ok(Self {
             live: Mutex::default(),
             next_id: AtomicU64::new(0),
             became_idle: Notify::new(),
-            running,
+            running: gauge("gateway_tasks_running", "Tasks that have not ended")?,
             panics: counter("gateway_task_panics_total", "Tasks that panicked")?,
             restarts: counter("gateway_task_restarts_total", "Tasks started again after a failure")?,
             failures: counter("gateway_task_failures_total", "Tasks that returned an error")?,

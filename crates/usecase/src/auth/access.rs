@@ -16,8 +16,6 @@ pub struct Access {
     pub passenger_id: Id<Passenger>,
     /// The session that signed in.
     pub session_id: Id<Session>,
-    /// The device that signed in.
-    pub device_id: String,
     /// When the token ends.
     pub expires_at: Millis,
 }
@@ -81,7 +79,6 @@ pub fn verify(keys: &Keys, token: &str, now: Millis) -> Result<Access, Denied> {
     Ok(Access {
         passenger_id: claims.sub.parse().map_err(|_| Denied::Invalid)?,
         session_id: claims.sid.parse().map_err(|_| Denied::Invalid)?,
-        device_id: claims.dev,
         expires_at,
     })
 }

@@ -10,7 +10,7 @@ pub mod sign_out;
 
 use entity::Session;
 pub use keys::{Keys, KeysError};
-use runtime::{Invalid, Secret};
+use runtime::{Invalid, Secret, within};
 use serde::{Deserialize, Serialize};
 
 /// The `[auth]` section.
@@ -65,19 +65,13 @@ impl Config {
     /// # Errors
     /// The first setting out of range.
     pub fn validate(&self) -> Result<(), Invalid> {
-        let seconds = |key, value, max| match value {
-            v if (1..=max).contains(&v) => Ok(()),
-            _ => Err(Invalid::new(key, format!("1 to {max} (seconds)"))),
-        };
-        seconds("otp_ttl_s", self.otp_ttl_s, 3600)?;
-        seconds("otp_resend_s", self.otp_resend_s, 3600)?;
-        seconds("otp_window_s", self.otp_window_s, 86_400)?;
-        seconds("access_ttl_s", self.access_ttl_s, 86_400)?;
-        seconds("session_ttl_s", self.session_ttl_s, 366 * 86_400)?;
-        seconds("refresh_grace_s", self.refresh_grace_s, 300)?;
-        if !(1..=20).contains(&self.otp_attempts) {
-            return Err(Invalid::new("otp_attempts", "1 to 20"));
-        }
+        within("otp_ttl_s", self.otp_ttl_s, 1..=3600, "seconds")?;
+        within("otp_resend_s", self.otp_resend_s, 1..=3600, "seconds")?;
+        within("otp_window_s", self.otp_window_s, 1..=86_400, "seconds")?;
+        within("access_ttl_s", self.access_ttl_s, 1..=86_400, "seconds")?;
+        within("session_ttl_s", self.session_ttl_s, 1..=366 * 86_400, "seconds")?;
+        within("refresh_grace_s", self.refresh_grace_s, 1..=300, "seconds")?;
+        within("otp_attempts", self.otp_attempts, 1..=20, "")?;
         if self.otp_per_phone == 0 {
             return Err(Invalid::new("otp_per_phone", "at least 1"));
         }

@@ -10,7 +10,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use entity::{OutboxEntry, Ride, Shards, outbox::LEASE_MS, value::Id};
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 pub use queue::{RelayInbox, RelayWaker, queue};
-use runtime::{Clock, Invalid, task::Shutdown};
+use runtime::{Clock, Invalid, task::Shutdown, within};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -46,15 +46,11 @@ impl Config {
     /// # Errors
     /// The first setting out of range.
     pub fn validate(&self) -> Result<(), Invalid> {
-        let range = |key, value: u64, min, max| match value {
-            v if (min..=max).contains(&v) => Ok(()),
-            _ => Err(Invalid::new(key, format!("{min} to {max}"))),
-        };
-        range("concurrency", self.concurrency as u64, 1, 1024)?;
-        range("sweep_ms", u64::from(self.sweep_ms), 50, 60_000)?;
-        range("max_attempts", u64::try_from(self.max_attempts).unwrap_or(0), 1, 1000)?;
-        range("first_backoff_ms", u64::from(self.first_backoff_ms), 1, 60_000)?;
-        range("max_backoff_ms", u64::from(self.max_backoff_ms), u64::from(self.first_backoff_ms), 3_600_000)
+        within("concurrency", self.concurrency, 1..=1024, "")?;
+        within("sweep_ms", self.sweep_ms, 50..=60_000, "")?;
+        within("max_attempts", self.max_attempts, 1..=1000, "")?;
+        within("first_backoff_ms", self.first_backoff_ms, 1..=60_000, "")?;
+        within("max_backoff_ms", self.max_backoff_ms, self.first_backoff_ms..=3_600_000, "")
     }
 }
 

@@ -41,9 +41,6 @@ pub enum Error {
         /// What there is.
         newest: i32,
     },
-    /// The client saw the terminal version.
-    #[error("the ride is over and everything was seen")]
-    SeenToTheEnd,
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -61,18 +58,23 @@ pub struct FollowRide {
 }
 
 impl FollowRide {
-    /// Starts with the current version, or after the one the client saw.
+    /// Starts with the current version, or after the one the client saw; `None` when that was the terminal one.
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn run(&self, passenger_id: Id<Passenger>, ride_id: Id<Ride>, seen: Option<i32>) -> Result<Feed, Error> {
+    pub async fn run(
+        &self,
+        passenger_id: Id<Passenger>,
+        ride_id: Id<Ride>,
+        seen: Option<i32>,
+    ) -> Result<Option<Feed>, Error> {
         // Listening starts before reading: what is committed in between is not missed.
         let wake = self.signals.subscribe(ride_id);
         let shard = || self.shards.read(passenger_id.shard());
         let ride = Ride::find_owned(shard(), passenger_id, ride_id).await?.ok_or(Error::NotFound)?;
         let waiting = match seen {
             None => vec![ride.clone()],
-            Some(seen) if seen >= ride.version && ride.status.is_terminal() => return Err(Error::SeenToTheEnd),
+            Some(seen) if seen >= ride.version && ride.status.is_terminal() => return Ok(None),
             Some(seen) if seen > ride.version => return Err(Error::NoSuchVersion { seen, newest: ride.version }),
             Some(seen) => ride.versions_after(shard(), seen).await?,
         };
@@ -86,7 +88,7 @@ impl FollowRide {
             let current = feed.newest.clone();
             feed.watch_driver_of(&current);
         }
-        Ok(feed)
+        Ok(Some(feed))
     }
 }
 

@@ -14,7 +14,7 @@ pub mod signals;
 pub mod time_out;
 
 use entity::{Change, Illegal, Message, OutboxEntry, PaymentStatus, Ride, StoreError, Timeouts, Tx, value::Millis};
-use runtime::Invalid;
+use runtime::{Invalid, within};
 use serde::{Deserialize, Serialize};
 
 /// The `[rides]` section. All in seconds.
@@ -66,9 +66,7 @@ impl Config {
             ("confirmation_ttl_s", self.confirmation_ttl_s, 1),
             ("idempotency_ttl_s", self.idempotency_ttl_s, 60),
         ] {
-            if !(min..=7 * 86_400).contains(&value) {
-                return Err(Invalid::new(key, format!("{min} to 604800 (seconds)")));
-            }
+            within(key, value, min..=7 * 86_400, "seconds")?;
         }
         Ok(())
     }

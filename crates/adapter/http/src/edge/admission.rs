@@ -41,14 +41,14 @@ pub async fn admit(request: ServiceRequest, next: Next<BoxBody>) -> Result<Servi
     let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
     let address = client_address(peer, request.headers(), &config.trusted_proxies);
     let mut spoken = vec![];
-    if let Err(refused) = judge(api.admission.check_address(address), &mut spoken) {
-        return Ok(refuse(request, refused, &spoken));
+    if let Err(problem) = judge(api.admission.check_address(address), &mut spoken) {
+        return Ok(refuse(request, problem, &spoken));
     }
     let auth = authenticate(request.headers(), &api);
     if let Auth::Verified(access) = &auth {
         let decision = api.admission.check_passenger(access.passenger_id.value());
-        if let Err(refused) = judge(decision, &mut spoken) {
-            return Ok(refuse(request, refused, &spoken));
+        if let Err(problem) = judge(decision, &mut spoken) {
+            return Ok(refuse(request, problem, &spoken));
         }
     }
     request.extensions_mut().insert(auth);
@@ -59,27 +59,21 @@ pub async fn admit(request: ServiceRequest, next: Next<BoxBody>) -> Result<Servi
     Ok(response)
 }
 
-struct Refused {
-    policy: &'static str,
-    retry_after_s: u32,
-}
-
-fn judge(decision: Decision, spoken: &mut Vec<Quota>) -> Result<(), Refused> {
+fn judge(decision: Decision, spoken: &mut Vec<Quota>) -> Result<(), Problem> {
     spoken.push(decision.quota());
     match decision {
         Decision::Admitted(_) => Ok(()),
         Decision::Refused { quota, retry_after } => {
             let seconds = retry_after.as_secs_f64().ceil().clamp(1.0, 86_400.0);
+            let problem = Problem::new(Code::QuotaExceeded, format!("The budget `{}` is spent for now.", quota.policy))
+                .with("violated-policies", [quota.policy]);
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-            Err(Refused { policy: quota.policy, retry_after_s: seconds as u32 })
+            Err(problem.retry_after(seconds as u32))
         }
     }
 }
 
-fn refuse(request: ServiceRequest, refused: Refused, spoken: &[Quota]) -> ServiceResponse<BoxBody> {
-    let problem = Problem::new(Code::QuotaExceeded, format!("The budget `{}` is spent for now.", refused.policy))
-        .with("violated-policies", [refused.policy])
-        .retry_after(refused.retry_after_s);
+fn refuse(request: ServiceRequest, problem: Problem, spoken: &[Quota]) -> ServiceResponse<BoxBody> {
     let mut response = request.error_response(problem);
     describe(response.headers_mut(), spoken);
     response

@@ -4,7 +4,10 @@ use actix_web::{HttpResponse, web};
 use prometheus::TextEncoder;
 use runtime::task::TaskState;
 
-use crate::{Api, problem::Problem};
+use crate::{
+    Api,
+    problem::{Answer, Problem},
+};
 
 pub(super) async fn live() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({ "status": "live" }))
@@ -18,7 +21,7 @@ pub(super) async fn ready(api: web::Data<Api>) -> HttpResponse {
     }
 }
 
-pub(super) async fn metrics(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
+pub(super) async fn metrics(api: web::Data<Api>) -> Answer {
     let text = TextEncoder::new().encode_to_string(&api.registry.gather()).map_err(|e| Problem::internal(&e))?;
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text))
 }

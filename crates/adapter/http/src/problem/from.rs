@@ -223,8 +223,6 @@ impl From<follow_ride::Error> for Problem {
             follow_ride::Error::NoSuchVersion { newest, .. } => {
                 Self::new(Code::Malformed, format!("Last-Event-ID is beyond the newest event, {newest}."))
             }
-            // Answered as 204 by the handler; here for completeness of the match.
-            follow_ride::Error::SeenToTheEnd => Self::not_found(),
             follow_ride::Error::Store(error) => error.into(),
         }
     }
@@ -234,7 +232,7 @@ impl From<SandboxError> for Problem {
     fn from(error: SandboxError) -> Self {
         match error {
             SandboxError::NotFound => Self::not_found(),
-            SandboxError::Illegal { from, to } => Illegal { from, to }.into(),
+            SandboxError::Illegal(illegal) => illegal.into(),
             SandboxError::Store(error) => error.into(),
         }
     }

@@ -11,13 +11,13 @@ use crate::{
     },
     extract::{Caller, JsonBody, text},
     openapi::Problems,
-    problem::{Code, Problem},
+    problem::{Answer, Code, Problem},
 };
 
 /// Sends a sign-in code; the answer is the same whether or not the phone is known.
 #[utoipa::path(post, path = "/v1/auth/otp", tag = "sign in", request_body = OtpBody,
     responses((status = 202, description = "A code is on its way", body = OtpView), Problems))]
-pub(crate) async fn request_code(api: web::Data<Api>, body: JsonBody<OtpBody>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn request_code(api: web::Data<Api>, body: JsonBody<OtpBody>) -> Answer {
     if let Some(device_id) = &body.0.device_id {
         text("device_id", device_id, 128)?;
     }
@@ -32,7 +32,7 @@ pub(crate) async fn request_code(api: web::Data<Api>, body: JsonBody<OtpBody>) -
 /// Signs in with the code.
 #[utoipa::path(post, path = "/v1/auth/token", tag = "sign in", request_body = TokenBody,
     responses((status = 200, description = "Signed in", body = TokenView), Problems))]
-pub(crate) async fn sign_in(api: web::Data<Api>, body: JsonBody<TokenBody>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn sign_in(api: web::Data<Api>, body: JsonBody<TokenBody>) -> Answer {
     let TokenBody { challenge_id, code, device_id } = body.0;
     text("code", &code, 16)?;
     text("device_id", &device_id, 128)?;
@@ -46,7 +46,7 @@ pub(crate) async fn sign_in(api: web::Data<Api>, body: JsonBody<TokenBody>) -> R
 /// Trades the newest refresh token for the next pair.
 #[utoipa::path(post, path = "/v1/auth/refresh", tag = "sign in", request_body = RefreshBody,
     responses((status = 200, description = "The next pair", body = TokenView), Problems))]
-pub(crate) async fn refresh(api: web::Data<Api>, body: JsonBody<RefreshBody>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn refresh(api: web::Data<Api>, body: JsonBody<RefreshBody>) -> Answer {
     text("refresh_token", &body.0.refresh_token, 512)?;
     let done = api.refresh.run(&body.0.refresh_token, api.clock.now()).await?;
     Ok(HttpResponse::Ok().json(TokenView::new(&done.passenger, false, done.tokens)))
@@ -55,7 +55,7 @@ pub(crate) async fn refresh(api: web::Data<Api>, body: JsonBody<RefreshBody>) ->
 /// Ends the session: refresh stops at once, the access token lives to its end.
 #[utoipa::path(post, path = "/v1/auth/logout", tag = "sign in", security(("bearer" = [])),
     responses((status = 204, description = "Signed out"), Problems))]
-pub(crate) async fn sign_out(api: web::Data<Api>, caller: Caller) -> Result<HttpResponse, Problem> {
+pub(crate) async fn sign_out(api: web::Data<Api>, caller: Caller) -> Answer {
     api.sign_out.run(caller.session_id).await?;
     Ok(HttpResponse::NoContent().finish())
 }

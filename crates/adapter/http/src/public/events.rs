@@ -8,14 +8,14 @@ use entity::{Ride, value::Millis};
 use prometheus::IntGauge;
 use runtime::task::Shutdown;
 use tokio::time::Interval;
-use usecase::rides::follow_ride::{self, Feed, Next};
+use usecase::rides::follow_ride::{Feed, Next};
 
 use crate::{
     Api,
     dto::ride::{LocationView, RideView},
     extract::{CallerAnd, PathId, last_event_id},
     openapi::Problems,
-    problem::Problem,
+    problem::Answer,
 };
 
 /// A comment at least this often keeps proxies from closing the stream, and finds clients that left.
@@ -35,12 +35,10 @@ pub(crate) async fn follow(
     api: web::Data<Api>,
     CallerAnd(caller, id): CallerAnd<PathId<Ride>>,
     request: HttpRequest,
-) -> Result<HttpResponse, Problem> {
+) -> Answer {
     let seen = last_event_id(&request)?;
-    let feed = match api.follow_ride.run(caller.passenger_id, id.0, seen).await {
-        Ok(feed) => feed,
-        Err(follow_ride::Error::SeenToTheEnd) => return Ok(HttpResponse::NoContent().finish()),
-        Err(error) => return Err(error.into()),
+    let Some(feed) = api.follow_ride.run(caller.passenger_id, id.0, seen).await? else {
+        return Ok(HttpResponse::NoContent().finish());
     };
     let mut heartbeat = tokio::time::interval_at(tokio::time::Instant::now() + HEARTBEAT, HEARTBEAT);
     heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

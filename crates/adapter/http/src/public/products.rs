@@ -11,14 +11,14 @@ use crate::{
     },
     extract::Query,
     openapi::Problems,
-    problem::Problem,
+    problem::Answer,
 };
 
 /// What can be requested here, and how soon a car would come.
 #[utoipa::path(get, path = "/v1/products", operation_id = "list_products", tag = "quotes",
     params(("lat" = f64, Query, description = "Latitude, degrees", minimum = -90, maximum = 90), ("lng" = f64, Query, description = "Longitude, degrees", minimum = -180, maximum = 180)),
     responses((status = 200, description = "The products", body = ProductsView), Problems))]
-pub(crate) async fn list(api: web::Data<Api>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(crate) async fn list(api: web::Data<Api>, request: HttpRequest) -> Answer {
     let query = Query::of(&request, &["lat", "lng"])?;
     let at = PointBody { lat: query.required("lat")?, lng: query.required("lng")? }.check("")?;
     let products = api.quote_trip.products(at, api.clock.now()).await?;

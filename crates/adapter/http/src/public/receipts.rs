@@ -11,17 +11,14 @@ use crate::{
     },
     extract::{CallerAnd, JsonBody, PathId},
     openapi::Problems,
-    problem::Problem,
+    problem::Answer,
 };
 
 /// What the ride cost, once it is over.
 #[utoipa::path(get, path = "/v1/rides/{id}/receipt", operation_id = "show_receipt", tag = "rides", security(("bearer" = [])),
     params(("id" = String, Path, description = "The ride")),
     responses((status = 200, description = "The receipt", body = ReceiptView), Problems))]
-pub(crate) async fn show(
-    api: web::Data<Api>,
-    CallerAnd(caller, id): CallerAnd<PathId<Ride>>,
-) -> Result<HttpResponse, Problem> {
+pub(crate) async fn show(api: web::Data<Api>, CallerAnd(caller, id): CallerAnd<PathId<Ride>>) -> Answer {
     let receipt = api.read_receipt.run(caller.passenger_id, id.0).await?;
     Ok(HttpResponse::Ok().json(ReceiptView::new(id.0.to_string(), &receipt)))
 }
@@ -33,7 +30,7 @@ pub(crate) async fn show(
 pub(crate) async fn rate(
     api: web::Data<Api>,
     CallerAnd(caller, (id, body)): CallerAnd<(PathId<Ride>, JsonBody<RatingBody>)>,
-) -> Result<HttpResponse, Problem> {
+) -> Answer {
     let rating = body.0.check(api.clock.now())?;
     api.rate_ride.run(caller.passenger_id, id.0, rating.clone()).await?;
     Ok(HttpResponse::Created().json(RatingView {

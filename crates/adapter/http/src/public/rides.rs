@@ -12,7 +12,7 @@ use crate::{
     dto::ride::{CancelBody, LocationView, RideBody, RideView, RidesView},
     extract::{Caller, CallerAnd, IdempotencyKey, JsonBody, PathId, Query, if_match, if_none_match},
     openapi::Problems,
-    problem::Problem,
+    problem::{Answer, Problem},
 };
 
 /// Requests a ride with a quote; once per idempotency key, however often it is sent.
@@ -25,7 +25,7 @@ use crate::{
 pub(crate) async fn request(
     api: web::Data<Api>,
     CallerAnd(caller, (key, body)): CallerAnd<(IdempotencyKey, JsonBody<RideBody>)>,
-) -> Result<HttpResponse, Problem> {
+) -> Answer {
     let RideBody { quote_id, product } = body.0;
     let command = Command {
         passenger_id: caller.passenger_id,
@@ -57,7 +57,7 @@ fn render(ride: &Ride) -> String {
     responses((status = 200, description = "The active ride", body = RideView,
             headers(("ETag" = String, description = "Its version"))),
         (status = 204, description = "There is none"), Problems))]
-pub(crate) async fn current(api: web::Data<Api>, caller: Caller) -> Result<HttpResponse, Problem> {
+pub(crate) async fn current(api: web::Data<Api>, caller: Caller) -> Answer {
     let shard = api.shards.read(caller.passenger_id.shard());
     match Ride::find_active(shard, caller.passenger_id).await? {
         Some(ride) => Ok(live(&api, &ride)),
@@ -76,7 +76,7 @@ pub(crate) async fn show(
     api: web::Data<Api>,
     CallerAnd(caller, id): CallerAnd<PathId<Ride>>,
     request: HttpRequest,
-) -> Result<HttpResponse, Problem> {
+) -> Answer {
     let shard = api.shards.read(caller.passenger_id.shard());
     let ride = Ride::find_owned(shard, caller.passenger_id, id.0).await?.ok_or_else(Problem::not_found)?;
     if if_none_match(&request, ride.version) {
@@ -90,7 +90,7 @@ pub(crate) async fn show(
     params(("limit" = Option<u8>, Query, description = "1 to 100, by default 20", minimum = 1, maximum = 100),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
     responses((status = 200, description = "A page", body = RidesView), Problems))]
-pub(crate) async fn list(api: web::Data<Api>, caller: Caller, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(crate) async fn list(api: web::Data<Api>, caller: Caller, request: HttpRequest) -> Answer {
     let query = Query::of(&request, &["limit", "cursor"])?;
     let (limit, before) = (query.limit()?, query.cursor()?);
     let shard = api.shards.read(caller.passenger_id.shard());
@@ -113,7 +113,7 @@ pub(crate) async fn cancel(
     api: web::Data<Api>,
     CallerAnd(caller, (id, body)): CallerAnd<(PathId<Ride>, JsonBody<CancelBody>)>,
     request: HttpRequest,
-) -> Result<HttpResponse, Problem> {
+) -> Answer {
     body.0.check()?;
     let command = cancel_ride::Command {
         passenger_id: caller.passenger_id,

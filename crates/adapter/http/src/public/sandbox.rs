@@ -10,7 +10,7 @@ use usecase::port::{FaultScript, FleetSettings, PartnerName, SandboxControl};
 use crate::{
     Api,
     extract::{JsonBody, PathId},
-    problem::Problem,
+    problem::{Answer, Problem},
     routes::resource,
 };
 
@@ -30,7 +30,7 @@ fn control(api: &Api) -> Result<Arc<dyn SandboxControl>, Problem> {
 }
 
 /// The last code sent to a phone. The one URL that may hold a phone; it is not logged.
-async fn last_code(api: web::Data<Api>, phone: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn last_code(api: web::Data<Api>, phone: web::Path<String>) -> Answer {
     let code = Phone::parse(&phone).ok().and_then(|phone| control(&api).ok()?.last_code(&phone));
     let code = code.ok_or_else(Problem::not_found)?;
     Ok(HttpResponse::Ok().json(serde_json::json!({ "code": code })))
@@ -45,7 +45,7 @@ struct FleetBody {
 }
 
 /// Replaces what is given of the fleet's settings.
-async fn set_fleet(api: web::Data<Api>, body: JsonBody<FleetBody>) -> Result<HttpResponse, Problem> {
+async fn set_fleet(api: web::Data<Api>, body: JsonBody<FleetBody>) -> Answer {
     let control = control(&api)?;
     let now = control.fleet();
     let settings = FleetSettings {
@@ -53,14 +53,7 @@ async fn set_fleet(api: web::Data<Api>, body: JsonBody<FleetBody>) -> Result<Htt
         time_scale: body.0.time_scale.unwrap_or(now.time_scale),
         accept_probability: body.0.accept_probability.unwrap_or(now.accept_probability),
     };
-    if settings.drivers > 100_000 {
-        return Err(Problem::invalid_field("drivers", "0 to 100000"));
-    }
-    if !(settings.time_scale > 0.0 && settings.time_scale <= 100_000.0) {
-        return Err(Problem::invalid_field("time_scale", "above 0, at most 100000"));
-    }
-    share("accept_probability", settings.accept_probability)?;
-    control.set_fleet(settings);
+    control.set_fleet(settings).map_err(|invalid| Problem::invalid_field(invalid.key, invalid.allowed))?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -71,7 +64,7 @@ struct ForceBody {
 }
 
 /// Forces a legal step.
-async fn force(api: web::Data<Api>, id: PathId<Ride>, body: JsonBody<ForceBody>) -> Result<HttpResponse, Problem> {
+async fn force(api: web::Data<Api>, id: PathId<Ride>, body: JsonBody<ForceBody>) -> Answer {
     control(&api)?.force(id.0, body.0.status, api.clock.now()).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -86,11 +79,7 @@ struct FaultBody {
 }
 
 /// Scripts the failures of a partner.
-async fn set_faults(
-    api: web::Data<Api>,
-    name: web::Path<String>,
-    body: JsonBody<FaultBody>,
-) -> Result<HttpResponse, Problem> {
+async fn set_faults(api: web::Data<Api>, name: web::Path<String>, body: JsonBody<FaultBody>) -> Answer {
     let partner = match name.as_str() {
         "sms" => PartnerName::Sms,
         "routing" => PartnerName::Routing,
@@ -98,7 +87,9 @@ async fn set_faults(
         "payment" => PartnerName::Payment,
         _ => return Err(Problem::not_found()),
     };
-    share("failure_rate", body.0.failure_rate)?;
+    if !(0.0..=1.0).contains(&body.0.failure_rate) {
+        return Err(Problem::invalid_field("failure_rate", "0 to 1"));
+    }
     if body.0.delay_ms > 60_000 {
         return Err(Problem::invalid_field("delay_ms", "0 to 60000 (milliseconds)"));
     }
@@ -114,11 +105,7 @@ struct DeclineBody {
 }
 
 /// Makes the bank decline, or again accept, a passenger.
-async fn set_decline(
-    api: web::Data<Api>,
-    id: PathId<Passenger>,
-    body: JsonBody<DeclineBody>,
-) -> Result<HttpResponse, Problem> {
+async fn set_decline(api: web::Data<Api>, id: PathId<Passenger>, body: JsonBody<DeclineBody>) -> Answer {
     control(&api)?.set_decline(id.0, body.0.decline);
     Ok(HttpResponse::NoContent().finish())
 }
@@ -139,8 +126,4 @@ async fn set_clock(api: web::Data<Api>, body: JsonBody<ClockBody>) -> Result<Htt
     }
     api.clock.set_offset_ms(body.0.offset_ms);
     Ok(HttpResponse::NoContent().finish())
-}
-
-fn share(field: &str, value: f64) -> Result<(), Problem> {
-    if (0.0..=1.0).contains(&value) { Ok(()) } else { Err(Problem::invalid_field(field, "0 to 1")) }
 }

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use entity::{Ride, value::Id};
-
-use crate::config::MAX_DRIVERS;
+use usecase::port::MAX_DRIVERS;
 
 const WORD: u32 = u64::BITS;
 

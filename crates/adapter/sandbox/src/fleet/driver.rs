@@ -1,11 +1,9 @@
 //! Who drives: a driver's number and the seed say everything about it.
 
 use entity::{Driver, Vehicle, value::DriverId};
+use usecase::port::MAX_DRIVERS;
 
-use crate::{
-    config::MAX_DRIVERS,
-    dice::{self, Question},
-};
+use crate::dice::{self, Question};
 
 /// How the sandbox's driver ids begin; the driver's number follows.
 const PREFIX: &str = "sandbox-";

@@ -12,7 +12,7 @@ use entity::{
     Ride,
     value::{Id, Millis},
 };
-use usecase::{drive_ride, port::FleetSettings};
+use usecase::{port::FleetSettings, rides::drive_ride};
 
 use super::{
     Shared, driver,

@@ -6,7 +6,7 @@ use entity::{
     Message, OutboxEntry, Ride, RideStatus, Shards, StoreError,
     value::{DriverId, Id, Millis},
 };
-use usecase::drive_ride;
+use usecase::rides::drive_ride;
 
 use super::Shared;
 

@@ -19,15 +19,12 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use runtime::{Clock, task::Shutdown};
 use tokio::sync::{mpsc, watch};
 use usecase::{
-    drive_ride::DriveRide,
-    end_ride::EndRide,
-    port::{FleetSettings, SandboxControl},
-    report_location::ReportLocation,
+    port::{FleetSettings, MAX_DRIVERS, SandboxControl},
+    rides::{drive_ride::DriveRide, end_ride::EndRide, report_location::ReportLocation},
 };
 
 use crate::{
     Config,
-    config::MAX_DRIVERS,
     control::{Control, Partners},
     dispatch::DriverBoard,
 };
