@@ -152,6 +152,28 @@ mod steps {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn a_clock_that_is_put_right_again_ends_nobodys_ride() {
+        let gateway = Gateway::start().await;
+        for back in [HOUR, 7 * HOUR] {
+            let driver = |status: &str| gateway.driver(&format!("driver-{status}-{back}"));
+            let waiting = gateway.passenger().await;
+            let mut rides = vec![(text(&waiting.request_authorised_ride().await["id"]), waiting, "requested")];
+            for status in ["accepted", "arrived", "in_progress"] {
+                let passenger = gateway.passenger().await;
+                rides.push((text(&driver(status).ride_at(&passenger, status).await["id"]), passenger, status));
+            }
+            for (offset, told) in [(-back, "the clock was set back"), (0, "the clock was put right")] {
+                let before = gateway.log().matches(told).count();
+                step(&gateway, offset).await;
+                eventually(told, async || (gateway.log().matches(told).count() > before).then_some(())).await;
+            }
+            for (id, passenger, status) in &rides {
+                assert_eq!(passenger.ride(id).await["status"], *status, "{back} ms back and forth");
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn a_ride_whose_clock_was_set_back_while_nobody_served_still_expires() {
         let mut gateway = Gateway::start_with(&[("rides.match_timeout_s", "2")]).await;
         let passenger = gateway.passenger().await;

@@ -3,10 +3,15 @@
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
+    sync::Arc,
 };
 
+use entity::{StoreConfig, StoreError, store::Deps};
 use futures_util::future::join_all;
+use prometheus::Registry;
+use runtime::{Entropy, Secret, task::Supervisor};
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use crate::harness::{Answer, Burst, EventStream, Gateway, PATIENCE, Passenger, eventually, slow, text, trip};
 
@@ -206,6 +211,52 @@ async fn a_request_that_outlives_the_drain_time_does_not_hold_up_the_end() {
         let _ = connection.read_to_end(&mut rest);
         assert!(!rest.starts_with(b"HTTP/1.1 5"), "{}", String::from_utf8_lossy(&rest));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_somebody_else_holds_does_not_hold_up_the_end() {
+    let settings = [("runtime.drain_s", "1"), ("store.acquire_timeout_s", "60")];
+    let mut gateway = Gateway::start_with(&settings).await;
+    let passenger = gateway.passenger().await;
+    let _held = hold_the_write_lock(&gateway).await;
+    let writes = join_all((0..10).map(|_| passenger.api.post("/v1/quotes", &trip()).try_send()));
+    let stop = async {
+        eventually("ten writes wait", async || (writing(&gateway).await >= 10).then_some(())).await;
+        gateway.signal("TERM");
+    };
+    let (answers, ()) = tokio::join!(writes, stop);
+    assert_eq!(gateway.exit().await, Some(0));
+    // Whoever still hears something hears that it may be tried again, not that something broke.
+    for answer in answers.into_iter().flatten() {
+        answer.problem(503, "unavailable");
+    }
+    assert!(!gateway.log().contains("internal error"));
+}
+
+/// Another process on the same file that does not end its transaction, until this is dropped.
+async fn hold_the_write_lock(gateway: &Gateway) -> Supervisor {
+    let supervisor = Supervisor::new(&Registry::new()).unwrap();
+    let deps = Deps { supervisor: supervisor.clone(), entropy: Entropy::system(), on_commit: Arc::new(|_| {}) };
+    let dsn = Secret::new(format!("sqlite://{}", gateway.file("gateway.db").display()));
+    let shards = StoreConfig { shards: vec![dsn], ..StoreConfig::default() }.build(deps).await.unwrap();
+    let begun = Arc::new(Notify::new());
+    let told = begun.clone();
+    let held = shards.write_everywhere::<(), StoreError, _>(move |_| {
+        told.notify_one();
+        Box::pin(std::future::pending())
+    });
+    tokio::select! {
+        _ = held => unreachable!("it is held for ever"),
+        () = begun.notified() => {}
+    }
+    supervisor
+}
+
+/// Transactions that are under way or wait for the lock.
+async fn writing(gateway: &Gateway) -> u64 {
+    let metrics = gateway.internal().get("/metrics").send().await;
+    let line = metrics.body.lines().find(|line| line.starts_with("gateway_tasks_running{task=\"write-transaction\"}"));
+    line.and_then(|line| line.rsplit(' ').next()).map_or(0, |count| count.parse().expect("a count"))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,16 +4,13 @@
 use std::{
     error::Error,
     future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use entity::{OutboxEntry, Shards, StoreError};
+use entity::{OutboxEntry, Shards, StoreError, value::Millis};
 use prometheus::{IntGauge, Registry, register_int_gauge_with_registry};
-use runtime::{Clock, task::Supervisor};
+use runtime::{Clock, Stopwatch, task::Supervisor};
 use traffic::Admission;
 use usecase::{
     housekeeping::Housekeeping,
@@ -46,7 +43,7 @@ pub(crate) struct Deps {
 pub(crate) fn start(deps: Deps, registry: &Registry) -> Result<(), Box<dyn Error>> {
     let gauges = Gauges::register(registry)?;
     let housekeeping = Housekeeping::new(deps.shards.clone());
-    let tasks = Arc::new(Tasks { deps, gauges, housekeeping, latest_sweep: AtomicI64::new(i64::MAX) });
+    let tasks = Arc::new(Tasks { deps, gauges, housekeeping, latest_sweep: Mutex::default() });
     tasks.every("ride-timeouts", TIMEOUT_SWEEP, Tasks::time_out_rides);
     tasks.every("housekeeping", HOUSEKEEPING, Tasks::clean);
     tasks.every("memory-sweep", MEMORY_SWEEP, Tasks::forget);
@@ -58,18 +55,25 @@ struct Tasks {
     deps: Deps,
     gauges: Gauges,
     housekeeping: Housekeeping,
-    /// When rides were timed out last, milliseconds since the epoch.
-    latest_sweep: AtomicI64,
+    /// When rides were timed out last, and how long ago that is.
+    latest_sweep: Mutex<Option<(Millis, Stopwatch)>>,
 }
 
 impl Tasks {
     async fn time_out_rides(self: Arc<Self>) -> Result<(), StoreError> {
         let (now, time_out) = (self.deps.clock.now(), &self.deps.time_out);
-        // So it seems at the start too: the clock may have been set back while nobody looked.
-        if now.0 < self.latest_sweep.load(Ordering::Relaxed) {
-            time_out.after_step_back(now).await?;
+        let latest =
+            self.latest_sweep.lock().unwrap_or_else(PoisonError::into_inner).replace((now, Stopwatch::start()));
+        match latest {
+            // At the start too: the clock may have been set back while nobody looked.
+            None => time_out.after_step_back(now).await?,
+            Some((then, _)) if now < then => time_out.after_step_back(now).await?,
+            // `now` lies in the future of what the time that has passed makes of the run before.
+            Some((then, since)) if now.is_from_the_future(then.plus_ms(ms(since.elapsed()))) => {
+                time_out.after_step_forward(now).await?;
+            }
+            Some(_) => {}
         }
-        self.latest_sweep.store(now.0, Ordering::Relaxed);
         while time_out.run(now).await? {}
         Ok(())
     }
@@ -118,6 +122,10 @@ impl Tasks {
             }
         });
     }
+}
+
+fn ms(duration: Duration) -> i64 {
+    duration.as_millis().try_into().unwrap_or(i64::MAX)
 }
 
 /// Depths for `/metrics`.

@@ -85,7 +85,9 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Box<dyn Error>> 
         tokio::time::sleep(Duration::from_secs(settings.runtime.unready_s.into())).await;
         // Streams end by the shutdown signal; the listeners let the other requests finish meanwhile.
         let stopwatch = Stopwatch::start();
-        let (left, ()) = tokio::join!(node.supervisor.shutdown(deadline), stop.gracefully());
+        // At the deadline they are aborted, and one that was aborted may never say that it has stopped.
+        let (left, _) =
+            tokio::join!(node.supervisor.shutdown(deadline), tokio::time::timeout(deadline, stop.gracefully()));
         let time_left = deadline.saturating_sub(stopwatch.elapsed()).max(CLOSE_AT_LEAST);
         if tokio::time::timeout(time_left, node.shards.close()).await.is_err() {
             tracing::warn!("the database was not closed in time; nothing is lost, its log holds the rest");

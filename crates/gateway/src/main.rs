@@ -79,6 +79,7 @@ fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     }
     runtime::telemetry::init(&settings.runtime)?;
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    tokio.block_on(async { signals::outlive_file_limits() })?;
     match command {
         Command::Migrate => {
             let steps = tokio.block_on(settings.store.migrate())?;

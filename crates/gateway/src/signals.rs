@@ -4,6 +4,18 @@ use std::{future::Future, io};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// What the operating system sends to a process whose file grows beyond its limit (the same number on Linux and macOS).
+const FILE_SIZE: i32 = 25;
+
+/// From now on a limit on the size of files (`ulimit -f`) is an error of a write, as a full disk is, and not the end.
+///
+/// # Errors
+/// The operating system refuses the handler.
+pub(crate) fn outlive_file_limits() -> io::Result<()> {
+    // The handler stays when what hears of it is gone.
+    signal(SignalKind::from_raw(FILE_SIZE)).map(drop)
+}
+
 /// The exit status after a second signal: the usual one of a process that a signal ended early.
 const ENDED_EARLY: i32 = 130;
 

@@ -196,8 +196,8 @@ async fn events_again(
     end: &End,
 ) -> Result<(), Stop> {
     let broken = |kind, detail: String| client.promises.broken(kind, Some(&ride.id), detail);
-    let mut follower = Follower::new(transitions, &ride.id, &ride.quoted, true).after(1, Status::Requested);
-    let answer = passenger.send(client, &Request::replay(&ride.id, 1)).await?;
+    let mut follower = Follower::new(transitions, &ride.id, &ride.quoted, true).after(0, Status::Requested);
+    let answer = passenger.send(client, &Request::replay(&ride.id, 0)).await?;
     match answer.stream {
         None => broken(Kind::ReplayDiffers, format!("{} {}", answer.status, answer.excerpt())),
         Some(response) => {

@@ -29,7 +29,7 @@ const BODIES: Rule = Rule {
 
 const ROUTES: Rule = Rule {
     reason: "a route is registered by `routes::resource`: any other is unknown to its table, and to `strangers`",
-    words: &["web::resource(", "web::scope(", ".route("],
+    words: &["web::resource(", "web::scope(", ".route(\""],
     allowed_in: &["crates/adapter/http/src/routes.rs", "crates/adapter/http/src/edge/tests.rs", "tests/"],
 };
 

@@ -6,9 +6,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Gateway, Passenger, eventually, fresh_phone, text, trip};
 
-/// One MiB: enough to start and for some rides. The signal that usually comes with it would end the process, which a
-/// full disk does not.
-const SMALL_DISK: &str = "trap '' XFSZ; ulimit -S -f 2048";
+/// One MiB: enough to start and for some rides.
+const SMALL_DISK: &str = "ulimit -S -f 2048";
 /// Writes refused in a row until the disk counts as full.
 const FULL: usize = 12;
 

@@ -67,6 +67,6 @@ impl Config {
     pub fn validate(&self) -> Result<(), Invalid> {
         within("body_limit", self.body_limit, 1024..=16 * 1024 * 1024, "bytes")?;
         within("max_connections", self.max_connections, 1..=1_000_000, "")?;
-        within("workers", self.workers, 0..=1024, "")
+        within("workers", self.workers, 0..=512, "")
     }
 }

@@ -105,25 +105,31 @@ pub(crate) fn resource<const N: usize>(
     path: &'static str,
     methods: [(Method, actix_web::Route); N],
 ) -> impl HttpServiceFactory + 'static {
-    let names: Vec<&str> = methods.iter().map(|(method, _)| method.as_str()).collect();
-    let allowed = names.join(", ");
+    let names = methods.each_ref().map(|(method, _)| method.clone());
+    let allowed = names.each_ref().map(Method::as_str).join(", ");
     let resource = web::resource(path).default_service(web::to(move || ready(other_method(&allowed))));
     let resource = methods.into_iter().fold(resource, |resource, (method, route)| resource.route(route.method(method)));
-    resource.wrap(from_fn(move |request, next| without_unknown_query(path, request, next)))
+    let is_of_api = ["/v1/", "/internal/", "/sandbox/"].iter().any(|start| path.starts_with(start));
+    let takes_none =
+        move |method: &Method| is_of_api && names.contains(method) && !READ_QUERY.contains(&(method.clone(), path));
+    resource.wrap(from_fn(move |request: ServiceRequest, next| {
+        let is_stranger = !request.query_string().is_empty() && takes_none(request.method());
+        without_unknown_query(is_stranger, request, next)
+    }))
 }
 
 /// Refuses a query string where none is read; pages and health checks do not mind one. Who has a bad token hears of
 /// that first.
 async fn without_unknown_query(
-    path: &'static str,
+    has_one: bool,
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let is_of_api = ["/v1/", "/internal/", "/sandbox/"].iter().any(|start| path.starts_with(start));
-    let is_read = || READ_QUERY.iter().any(|(method, known)| *known == path && method == request.method());
     let is_denied = || matches!(request.extensions().get::<Auth>(), Some(Auth::Denied(_)));
-    let is_refused = !request.query_string().is_empty() && is_of_api && !is_read() && !is_denied();
-    if is_refused && let Err(problem) = Query::of(request.request(), &[]) {
+    if has_one
+        && !is_denied()
+        && let Err(problem) = Query::of(request.request(), &[])
+    {
         return Ok(request.error_response(problem));
     }
     next.call(request).await

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use sea_orm::{ActiveValue::Set, Condition, QueryOrder, QuerySelect, entity::prelude::*};
+use sea_orm::{ActiveValue::Set, Condition, QueryOrder, QuerySelect, entity::prelude::*, sea_query::ExprTrait};
 
 use super::{Change, Ride, RideStatus, Timeouts, row};
 use crate::{
@@ -277,6 +277,29 @@ impl Ride {
             brought += done.rows_affected;
         }
         Ok(brought)
+    }
+
+    /// Gives every status of the past that would time out early its whole time: the clock had been set back, and is
+    /// right again. Returns how many; due work, so it names no shard.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn put_deadlines_right(tx: &Tx, timeouts: &Timeouts, now: Millis) -> Result<u64, StoreError> {
+        use row::ride::Column::{DueAt, Status, StatusAt};
+        let mut put_right = 0;
+        for status in RideStatus::ALL {
+            let Some(timeout_s) = timeouts.of(status) else { continue };
+            let whole_time = || Expr::col(StatusAt).add(i64::from(timeout_s) * 1000);
+            let done = row::ride::Entity::update_many()
+                .col_expr(DueAt, whole_time())
+                .filter(Status.eq(status as i16))
+                .filter(StatusAt.lte(now.0))
+                .filter(Expr::col(DueAt).lt(whole_time()))
+                .exec(&tx.inner)
+                .await?;
+            put_right += done.rows_affected;
+        }
+        Ok(put_right)
     }
 
     /// The ride, if its status has timed out.

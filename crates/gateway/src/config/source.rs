@@ -57,21 +57,34 @@ impl fmt::Display for Profile {
     }
 }
 
+/// Whether a variable of this name is a setting.
+fn is_ours(name: &str) -> bool {
+    let prefix = format!("{PREFIX}{SEPARATOR}");
+    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(&prefix))
+}
+
 /// The layers, lowest first: `default.toml`, `<profile>.toml`, the environment.
 pub(crate) struct Sources {
     dir: Option<PathBuf>,
     profile: Profile,
     environment: BTreeMap<String, String>,
+    /// Variables of ours that are not text.
+    unreadable: Vec<String>,
 }
 
 impl Sources {
     /// The files of `dir` (without one: of `config`, if it exists) under this process's environment.
     pub(crate) fn of_process(dir: Option<PathBuf>, profile: Profile) -> Self {
         let dir = dir.or_else(|| Some(PathBuf::from(DEFAULT_DIR)).filter(|dir| dir.is_dir()));
-        // A variable that is not text is none of ours or fails where it is missed.
-        let text =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Self::new(dir, profile, text)
+        let (mut text, mut unreadable) = (Vec::new(), Vec::new());
+        for (name, value) in std::env::vars_os() {
+            match (name.to_str(), value.into_string()) {
+                (Some(name), Ok(value)) => text.push((name.to_owned(), value)),
+                _ => unreadable.push(name.to_string_lossy().into_owned()),
+            }
+        }
+        unreadable.retain(|name| is_ours(name));
+        Self { unreadable, ..Self::new(dir, profile, text) }
     }
 
     pub(super) fn new(
@@ -79,14 +92,18 @@ impl Sources {
         profile: Profile,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Self {
-        let prefix = format!("{PREFIX}{SEPARATOR}");
-        let ours = |name: &String| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(&prefix));
-        Self { dir, profile, environment: environment.into_iter().filter(|(name, _)| ours(name)).collect() }
+        let environment = environment.into_iter().filter(|(name, _)| is_ours(name)).collect();
+        Self { dir, profile, environment, unreadable: Vec::new() }
     }
 
     /// Every layer over the one below, by section, and what could not be read.
     pub(super) fn read(&self) -> (BTreeMap<String, Value>, Vec<Problem>) {
-        let mut problems = Vec::new();
+        let not_text = |name: &String| Problem {
+            key: name[PREFIX.len() + SEPARATOR.len()..].to_lowercase().replace(SEPARATOR, "."),
+            origin: format!("environment variable {name}"),
+            reason: "its name and its value must be UTF-8".to_owned(),
+        };
+        let mut problems: Vec<_> = self.unreadable.iter().map(not_text).collect();
         let mut merged = config::Config::builder();
         for path in self.files(&mut problems) {
             let file = File::new(&path.to_string_lossy(), FileFormat::Toml);

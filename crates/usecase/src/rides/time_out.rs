@@ -42,6 +42,25 @@ impl TimeOutRides {
         Ok(())
     }
 
+    /// For a run that finds the clock further ahead of the run before it than time has passed: when that puts right what
+    /// was set back before, nobody's status is over early. Rides that merely slept with their machine are not touched.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn after_step_forward(&self, now: Millis) -> Result<(), StoreError> {
+        let timeouts = self.config.timeouts();
+        let put_right = self
+            .shards
+            .write_everywhere::<_, StoreError, _>(move |tx| {
+                Box::pin(async move { Ride::put_deadlines_right(tx, &timeouts, now).await })
+            })
+            .await?;
+        if put_right > 0 {
+            tracing::warn!(rides = put_right, "the clock was put right: rides get the whole time of their status");
+        }
+        Ok(())
+    }
+
     /// Moves rides that timed out by `now`, a batch at most, and says whether another batch may be waiting. A ride
     /// that cannot be moved is logged and does not keep the others waiting.
     ///
