@@ -58,6 +58,15 @@ async fn a_check_refuses_what_serving_refuses() {
     }
 }
 
+#[test]
+fn a_setting_that_is_not_text_is_refused_by_name() {
+    let line = r#"export GATEWAY__QUOTES__TTL_S="$(printf '\377')"; exec "$0" config check"#;
+    let ended = std::process::Command::new("sh").args(["-c", line, BINARY]).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("`quotes.ttl_s` (environment variable GATEWAY__QUOTES__TTL_S)"), "{said}");
+}
+
 /// `/dev/full` takes nothing (Linux).
 #[test]
 fn a_refusal_that_cannot_be_told_is_still_a_refusal() {

@@ -55,3 +55,15 @@ async fn a_database_that_a_newer_version_wrote_is_refused_in_plain_words() {
     let refused = database.open_again().await.err().unwrap().to_string();
     assert!(refused.contains("written by a newer version") && refused.contains("m9001_from_the_future"), "{refused}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_of_another_program_is_refused_and_gets_no_table_of_ours() {
+    let database = Database::open("another").await;
+    let dsn = database.dsn().replace(".db", "-another.db");
+    let connection = sea_orm::Database::connect(format!("{dsn}?mode=rwc")).await.unwrap();
+    connection.execute_unprepared("CREATE TABLE invoices (id INTEGER)").await.unwrap();
+    let refused = database.open_at(&dsn).await.err().unwrap().to_string();
+    assert!(refused.contains("belongs to another program") && refused.contains("invoices"), "{refused}");
+    let ours = connection.execute_unprepared("SELECT * FROM seaql_migrations").await;
+    assert!(ours.is_err(), "a table was made");
+}

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use migrations::Migrator;
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, TransactionTrait,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement, TransactionTrait,
     sqlx::{Connection, sqlite},
 };
 use sea_orm_migration::MigratorTrait;
@@ -88,6 +88,11 @@ impl Config {
 /// Applies what is missing, one process at a time: those that start together wait for the first.
 async fn apply_missing(writer: &DatabaseConnection, path: &Path) -> Result<Vec<String>, StoreError> {
     let _locked = lock(path.with_extension("migrate.lock")).await?;
+    if let Some(table) = table_of_another_program(writer).await? {
+        return Err(StoreError::Open(format!(
+            "it belongs to another program: it has a table `{table}` and none of ours"
+        )));
+    }
     let known = Migrator::migrations();
     let applied = Migrator::get_migration_models(writer).await?;
     if let Some(newer) = applied.iter().find(|step| known.iter().all(|known| known.name() != step.version)) {
@@ -103,6 +108,15 @@ async fn apply_missing(writer: &DatabaseConnection, path: &Path) -> Result<Vec<S
         tracing::info!(steps = names.join(", "), "schema brought up to date");
     }
     Ok(names)
+}
+
+/// A table in a database that no migration of ours was ever applied to.
+async fn table_of_another_program(writer: &DatabaseConnection) -> Result<Option<String>, StoreError> {
+    let tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
+    let rows = writer.query_all_raw(Statement::from_string(DbBackend::Sqlite, tables)).await?;
+    let names = rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<Vec<String>, _>>()?;
+    let is_ours = names.iter().any(|name| name == "seaql_migrations");
+    Ok(names.into_iter().next().filter(|_| !is_ours))
 }
 
 /// A lock that the operating system frees when the file is closed, however the process ends.

@@ -39,7 +39,12 @@ impl Database {
 
     /// Opens it once more, as a process that starts later does.
     pub async fn open_again(&self) -> Result<Shards, StoreError> {
-        StoreConfig { shards: vec![Secret::new(self.dsn())], ..StoreConfig::default() }.build(deps()).await
+        self.open_at(&self.dsn()).await
+    }
+
+    /// Opens another database, in the same folder say.
+    pub async fn open_at(&self, dsn: &str) -> Result<Shards, StoreError> {
+        StoreConfig { shards: vec![Secret::new(dsn)], ..StoreConfig::default() }.build(deps()).await
     }
 
     pub fn dsn(&self) -> String {
