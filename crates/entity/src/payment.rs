@@ -46,7 +46,8 @@ pub enum PaymentStatus {
 }
 
 impl PaymentStatus {
-    const ALL: [Self; 6] =
+    /// Every status.
+    pub const ALL: [Self; 6] =
         [Self::Pending, Self::Authorised, Self::Declined, Self::Captured, Self::Voided, Self::Failed];
 
     pub(crate) fn from_code(code: i16) -> Option<Self> {

@@ -85,6 +85,8 @@ async fn a_text_or_a_list_that_makes_no_sense_is_refused_by_name() {
         ("http.public_bind", "127.0.0.1:99999"),
         ("http.internal_bind", ""),
         ("http.trusted_proxies", "10.0.0.0/99"),
+        // More than the web framework takes.
+        ("http.workers", "513"),
         ("store.shards", ""),
         ("store.shards", "sqlite://a.db,sqlite://b.db"),
         ("store.synchronous", "off"),

@@ -127,12 +127,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_passengers_ride_is_described_with_every_field_and_status() {
+    fn a_passengers_ride_is_described_with_every_field_and_name() {
         let description = serde_json::to_value(openapi()).unwrap();
         let ride = &description["components"]["schemas"]["Ride"];
         let (required, known) = (ride["required"].as_array().unwrap(), ride["properties"].as_object().unwrap());
         assert_eq!(required.len(), known.len(), "{required:?}");
-        let statuses = &description["components"]["schemas"]["RideStatus"]["enum"];
-        assert_eq!(statuses, &serde_json::json!(entity::RideStatus::ALL));
+        let names = |schema: &str| description["components"]["schemas"][schema]["enum"].clone();
+        assert_eq!(names("RideStatus"), serde_json::json!(entity::RideStatus::ALL));
+        assert_eq!(names("PaymentStatus"), serde_json::json!(entity::PaymentStatus::ALL));
     }
 }

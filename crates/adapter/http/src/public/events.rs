@@ -40,7 +40,9 @@ pub(crate) async fn follow(
     let Some(feed) = api.follow_ride.run(caller.passenger_id, id.0, seen).await? else {
         return Ok(HttpResponse::NoContent().finish());
     };
-    let mut heartbeat = tokio::time::interval_at(tokio::time::Instant::now() + HEARTBEAT, HEARTBEAT);
+    let mut heartbeat = tokio::time::interval(HEARTBEAT);
+    // Not at once: the first event is there already.
+    heartbeat.reset();
     heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let now = api.clock.now();
     let token_life = u64::try_from(caller.token_ends.since_ms(now)).unwrap_or(0);
