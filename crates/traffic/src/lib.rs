@@ -3,14 +3,18 @@
 //! The first limits are generous and per process: one bucket per network address before anything is known about
 //! the caller, one per passenger after the token is verified.
 
+mod class;
 mod config;
+mod nanos;
 mod policy;
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
 
+pub use class::{Class, Priority};
 pub use config::Config;
+pub use nanos::Nanos;
 pub use policy::{Decision, Quota};
 
 use policy::Policy;

@@ -32,8 +32,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("migrations", &[]),
     // The load tool sees the product from outside, like any client.
     ("loadtest", &[]),
-    // So do the benchmarks. Their peer speaks to the database's driver: a peer lives in that crate and nowhere else.
-    ("bench", &[]),
+    // So do the benchmarks, but for the limiter's decision, which they take by itself. Their peers use the web framework,
+    // the database's driver and other limiters: a peer lives in that crate and nowhere else.
+    ("bench", &["traffic"]),
     ("xtask", &[]),
 ];
 
@@ -65,9 +66,9 @@ fn admission_control_reaches_neither_http_nor_the_database() {
 }
 
 #[test]
-fn only_the_http_adapter_and_the_gateway_name_the_web_framework() {
+fn only_the_http_adapter_the_gateway_and_the_benchmarks_peer_name_the_web_framework() {
     let crates = our_crates();
-    let others = crates.keys().filter(|name| !matches!(name.as_str(), "adapter-http" | "passenger-gateway"));
+    let others = crates.keys().filter(|name| !matches!(name.as_str(), "adapter-http" | "passenger-gateway" | "bench"));
     let findings: Vec<String> = others.flat_map(|name| direct(&crates, name, &[&["actix", "axum"]])).collect();
     assert_none("HTTP is served in one place", &findings);
 }

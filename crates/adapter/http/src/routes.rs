@@ -14,6 +14,7 @@ use actix_web::{
     web,
 };
 use serde::Serialize;
+use traffic::{Class, Priority};
 use utoipa::OpenApi;
 
 use crate::{
@@ -21,26 +22,6 @@ use crate::{
     problem::{Code, Problem},
     public::{auth, events, me, products, quotes, receipts, rides},
 };
-
-/// The kind of request that a policy speaks about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Class {
-    /// Getting in and staying in.
-    SignIn,
-    /// Asking what a trip costs.
-    Quote,
-    /// Requesting a ride.
-    Request,
-    /// Following, changing, ending an active ride.
-    Ride,
-    /// What is over.
-    History,
-    /// Who one is.
-    Profile,
-    /// What is the same for everybody.
-    Catalogue,
-}
 
 /// One route.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -51,15 +32,15 @@ pub struct Route {
     pub path: &'static str,
     /// The kind of request.
     pub class: Class,
-    /// 0…4: what is served longest when there is too much.
-    pub priority: u8,
+    /// What is served longest when there is too much.
+    pub priority: Priority,
 }
 
 macro_rules! routes {
     ($($path:literal { $($method:ident $module:ident :: $handler:ident $class:ident $priority:literal);+ })*) => {
         /// Every public route.
         pub const TABLE: &[Route] = &[$($(
-            Route { method: stringify!($method), path: $path, class: Class::$class, priority: $priority },
+            Route { method: stringify!($method), path: $path, class: Class::$class, priority: Priority::new($priority) },
         )+)*];
 
         /// Registers every public route.
