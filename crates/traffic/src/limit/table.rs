@@ -176,7 +176,7 @@ impl Table {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "model")))]
 impl Table {
     /// Every record and overflow bucket that there is, in order.
     pub(super) fn everything(&self) -> Vec<(u64, Nanos)> {
