@@ -5,6 +5,7 @@
 
 mod class;
 mod config;
+mod gate;
 mod nanos;
 mod policy;
 
@@ -14,6 +15,7 @@ use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
 
 pub use class::{Class, Priority};
 pub use config::Config;
+pub use gate::{Gate, GateConfig, GateMode, GateState, Permit, PriorityState, Shed};
 pub use nanos::Nanos;
 pub use policy::{Decision, Quota};
 
