@@ -136,6 +136,14 @@ fn no_request_is_dropped_while_policies_are_replaced() {
     });
 }
 
+#[test]
+fn the_limit_of_work_in_progress_changes_with_the_file() {
+    let world = World::with(&policy("passenger", "passenger", 10, ""));
+    let more = policy("passenger", "passenger", 10, "[overload]\nmode = \"off\"");
+    assert!(world.admission.replace(policies(&more), Nanos(0)).is_different);
+    assert_eq!(world.admission.gate().state().mode, crate::GateMode::Off);
+}
+
 proptest! {
     #[test]
     fn no_reload_gives_or_takes_credit(
