@@ -81,7 +81,7 @@ impl Table {
     /// An empty table. `id` is its place in the order of locks: different for every table that may meet another in one
     /// decision, and best the higher the more callers share its keys, because later locks are held shorter. It holds
     /// `max_keys` records (at least one) and those of keys with a rate of their own; since keys are spread by chance, the
-    /// first stripes are full when about 98 % are there.
+    /// first stripe is full when about 94 % are there.
     #[must_use]
     pub fn new(id: u32, rates: Rates, max_keys: usize) -> Self {
         let stripes = (max_keys / KEYS_PER_STRIPE).max(1).next_power_of_two();
@@ -101,7 +101,7 @@ impl Table {
     }
 
     /// From now on `rates` hold. Every key keeps its credit: the units it has used stay used (but no more than its new
-    /// burst), so a reload gives nobody more than the burst grew by.
+    /// burst), so a reload gives nobody more than the burst grew by. Takes as long as a sweep, and locks as briefly.
     pub fn set_rates(&self, rates: Rates, now: Nanos) {
         let _one_at_a_time = lock(&self.reload);
         let default = rates.default_rate();
@@ -124,7 +124,7 @@ impl Table {
     }
 
     /// Drops the keys whose bucket is full again, gives memory back, and tells how many keys are left. Locks one stripe at
-    /// a time.
+    /// a time; a million keys take some ten milliseconds, so not on a thread that serves requests.
     pub fn sweep(&self, now: Nanos) -> usize {
         let sweep = |line: &Line| {
             let stripe = &mut *lock(&line.0);
