@@ -20,8 +20,8 @@ const RESIGNED: u32 = 50;
 /// The level that is shown falls by one after so much time below it.
 const HOLD: Duration = Duration::from_secs(1);
 
-/// What was seen since the last verdict: all of it, and the slow part. Two numbers that are read one after another: a request
-/// between two reads is counted half in this window and half in the next, which changes nothing.
+/// What was seen since the last verdict: all of it, and the slow part. Two numbers, read one after another: a request
+/// between the reads is lost or counted by half, which changes nothing.
 #[repr(align(64))]
 pub(super) struct Judged {
     all: AtomicU64,
