@@ -15,6 +15,7 @@ mod history;
 mod internal;
 mod limits;
 mod partners;
+mod policies;
 mod problems;
 mod quotes;
 mod rides_cancel;

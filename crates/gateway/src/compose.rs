@@ -10,7 +10,7 @@ use runtime::{
     Clock, Entropy, Stopwatch,
     task::{Restart, Supervisor},
 };
-use traffic::Admission;
+use traffic::{Admission, Keeper, PolicyFile, Start};
 use usecase::{
     auth::{Keys, refresh::Refresh, request_code::RequestCode, sign_in::SignIn, sign_out::SignOut},
     port::{Dispatch, Payments, Routing, Sms},
@@ -33,7 +33,7 @@ use usecase::{
     },
 };
 
-use crate::{background, refusals, secrets, settings::Settings, signals::StopSignals};
+use crate::{background, policies::Watch, refusals, secrets, settings::Settings, signals::StopSignals};
 
 /// Wake-ups that the relay's line holds; more are found by its sweep.
 const RELAY_LINE: usize = 10_000;
@@ -49,15 +49,16 @@ const CLOSE_AT_LEAST: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// A component that cannot start.
-pub(crate) async fn serve(mut settings: Settings) -> Result<(), Box<dyn Error>> {
+pub(crate) async fn serve(mut settings: Settings, policies: Option<PolicyFile>) -> Result<(), Box<dyn Error>> {
     let mut signals = StopSignals::listen()?;
     let entropy = Entropy::system();
     refusals::check(&settings)?;
+    let policies = Start::read(policies)?;
     secrets::fill(&mut settings, &entropy)?;
     let (waker, inbox) = relay::queue(RELAY_LINE);
     let node = Node::open(&settings, entropy, waker).await?;
     let ready = Readiness::default();
-    let (api, work) = node.assemble(&settings, inbox, ready.clone())?;
+    let (api, work) = node.assemble(&settings, policies, inbox, ready.clone())?;
     let drain_s = settings.runtime.drain_s;
     let servers = adapter_http::bind(settings.http, Arc::new(api), drain_s)?;
     work.start(&node.supervisor, &node.registry)?;
@@ -102,6 +103,8 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Box<dyn Error>> 
 /// What most components are built from.
 struct Node {
     clock: Clock,
+    /// The time of limits.
+    started: Stopwatch,
     entropy: Entropy,
     registry: Registry,
     supervisor: Supervisor,
@@ -117,6 +120,7 @@ struct Work {
     inbox: RelayInbox,
     fleet: Option<Fleet>,
     background: background::Deps,
+    watch: Watch,
 }
 
 impl Work {
@@ -129,6 +133,7 @@ impl Work {
         if let Some(fleet) = self.fleet {
             supervisor.spawn("sandbox-fleet", RESTART, move |shutdown| fleet.clone().run(shutdown));
         }
+        self.watch.start(supervisor);
         background::start(self.background, registry)
     }
 }
@@ -144,6 +149,7 @@ struct Partners {
 impl Node {
     /// Opens the database, once everything that is cheaper to find wrong is right.
     async fn open(settings: &Settings, entropy: Entropy, waker: RelayWaker) -> Result<Self, Box<dyn Error>> {
+        let started = Stopwatch::start();
         let (registry, ride_signals) = (Registry::new(), RideSignals::default());
         let supervisor = Supervisor::new(&registry)?;
         let (clock, keys) = (Clock::system(), Keys::from_config(&settings.auth)?);
@@ -163,13 +169,14 @@ impl Node {
         };
         let deps = Deps { supervisor: supervisor.clone(), entropy: entropy.clone(), on_commit: Arc::new(on_commit) };
         let shards = settings.store.clone().build(deps).await?;
-        Ok(Self { clock, entropy, registry, supervisor, keys, shards, waker, ride_signals })
+        Ok(Self { clock, started, entropy, registry, supervisor, keys, shards, waker, ride_signals })
     }
 
     /// Builds every component and gives what handlers use and what is done beside them.
     fn assemble(
         &self,
         settings: &Settings,
+        policies: Start,
         inbox: RelayInbox,
         ready: Readiness,
     ) -> Result<(Api, Work), Box<dyn Error>> {
@@ -189,7 +196,9 @@ impl Node {
             let (drive, end, report) = (drive_ride.clone(), end_ride.clone(), report_location.clone());
             sandbox.fleet(shards(), drive, end, report, self.clock.clone())
         });
-        let admission = Arc::new(Admission::build(&settings.traffic, &self.registry)?);
+        let (at_first, seed) = (policies.policies.clone(), self.entropy.bytes());
+        let admission = Arc::new(Admission::build(&settings.traffic, at_first, seed, &self.registry)?);
+        let policies = Arc::new(Keeper::new(admission.clone(), policies, self.clock.now()));
         let relay = relay::Relay {
             config: Arc::new(settings.relay.clone()),
             rides: rides.clone(),
@@ -204,6 +213,7 @@ impl Node {
             clock: self.clock.clone(),
             time_out: TimeOutRides { config: rides.clone(), shards: shards() },
             admission: admission.clone(),
+            started: self.started,
             positions: positions.clone(),
             waker: self.waker.clone(),
         };
@@ -213,6 +223,8 @@ impl Node {
             keys: self.keys.clone(),
             shards: shards(),
             admission,
+            policies: policies.clone(),
+            started: self.started,
             metrics: edge::Metrics::build(&self.registry)?,
             registry: self.registry.clone(),
             supervisor: self.supervisor.clone(),
@@ -259,7 +271,13 @@ impl Node {
             driver_history: DriverHistory { shards: shards() },
             requeue_dead_letter: RequeueDeadLetter { shards: shards() },
         };
-        Ok((api, Work { relay, inbox, fleet, background }))
+        let watch = Watch {
+            keeper: policies,
+            reload_ms: settings.traffic.reload_ms,
+            clock: self.clock.clone(),
+            started: self.started,
+        };
+        Ok((api, Work { relay, inbox, fleet, background, watch }))
     }
 
     fn partners(&self, settings: &Settings, sandbox: Option<&Sandbox>) -> Partners {

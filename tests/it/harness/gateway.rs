@@ -14,6 +14,9 @@ use super::{
     process::{Folder, Process, run_to_exit},
 };
 
+/// The policies of a test, in the gateway's folder.
+const POLICIES: &str = "policies.toml";
+
 /// Between the choice of a free port and its use somebody else may take it.
 const START_ATTEMPTS: usize = 5;
 
@@ -37,12 +40,25 @@ impl Gateway {
         Self::start_after("", changes).await
     }
 
+    /// The same with these policies in a file of its own, which is looked at ten times a second.
+    pub(crate) async fn start_under(policies: &str, changes: &[(&str, &str)]) -> Self {
+        let folder = Folder::new();
+        let file = folder.path().join(POLICIES);
+        std::fs::write(&file, policies).expect("the policies can be written");
+        let file = file.display().to_string();
+        let own = [("traffic.policies", file.as_str()), ("traffic.reload_ms", "100")];
+        Self::start_in(folder, "", &[&own, changes].concat()).await
+    }
+
     /// The same, after a line of shell such as `ulimit -S -f 2048` in the same process. Only this time: a restart is
     /// without it.
     pub(crate) async fn start_after(shell: &str, changes: &[(&str, &str)]) -> Self {
+        Self::start_in(Folder::new(), shell, changes).await
+    }
+
+    async fn start_in(folder: Folder, shell: &str, changes: &[(&str, &str)]) -> Self {
         let mut settings = vec![("sandbox.drivers".to_owned(), "0".to_owned())];
         change(&mut settings, changes);
-        let folder = Folder::new();
         for _ in 0..START_ATTEMPTS {
             let ports = (free_port(), free_port());
             match start(shell, &folder, &settings, ports).await {
@@ -107,6 +123,18 @@ impl Gateway {
     /// A file in the gateway's data folder.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Writes other policies into the file that [`Gateway::start_under`] made.
+    pub(crate) fn write_policies(&self, policies: &str) {
+        std::fs::write(self.file(POLICIES), policies).expect("the policies can be written");
+    }
+
+    /// The value of a series of `/metrics`, written with its labels in the order of their names; 0 when it is not there.
+    pub(crate) async fn metric(&self, series: &str) -> f64 {
+        let answer = self.internal().get("/metrics").send().await;
+        let sample = answer.body.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        sample.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
     /// Everything the gateway has logged.

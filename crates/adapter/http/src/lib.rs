@@ -21,9 +21,9 @@ use std::sync::{
 pub use config::{Config, ProxyNet};
 use entity::{Shards, Timeouts};
 pub use openapi::openapi;
-use runtime::{Clock, Entropy, task::Supervisor};
+use runtime::{Clock, Entropy, Stopwatch, task::Supervisor};
 pub use server::{Servers, bind};
-use traffic::Admission;
+use traffic::{Admission, Keeper};
 use usecase::{
     auth::{Keys, refresh::Refresh, request_code::RequestCode, sign_in::SignIn, sign_out::SignOut},
     port::SandboxControl,
@@ -49,6 +49,10 @@ pub struct Api {
     pub shards: Shards,
     /// The limits.
     pub admission: Arc<Admission>,
+    /// Where the policies of the limits come from.
+    pub policies: Arc<Keeper>,
+    /// The limits' time: started with the process.
+    pub started: Stopwatch,
     /// The series of the HTTP layer.
     pub metrics: edge::Metrics,
     /// What `/metrics` shows.

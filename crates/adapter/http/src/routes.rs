@@ -79,6 +79,7 @@ const READ_QUERY: &[(Method, &str)] = &[
     (Method::GET, "/v1/rides"),
     (Method::GET, "/internal/v1/drivers/{id}/rides"),
     (Method::GET, "/internal/v1/outbox/dead"),
+    (Method::GET, "/internal/v1/traffic"),
 ];
 
 /// A path and its methods; any other method is told which there are.
