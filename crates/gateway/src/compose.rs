@@ -2,7 +2,7 @@
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use adapter_http::{Api, Readiness, edge};
+use adapter_http::{Api, Readiness, dto::ride::RideStatesBody, edge};
 use adapter_sandbox::{Fleet, Sandbox};
 use entity::{Committed, Shards, store::Deps};
 use prometheus::{IntCounterVec, Opts, Registry};
@@ -10,7 +10,7 @@ use runtime::{
     Clock, Entropy, Stopwatch,
     task::{Restart, Supervisor},
 };
-use traffic::{Admission, Policies};
+use traffic::{Admission, Gate, GateConfig, Policies};
 use usecase::{
     auth::{Keys, refresh::Refresh, request_code::RequestCode, sign_in::SignIn, sign_out::SignOut},
     port::{Dispatch, Payments, Routing, Sms},
@@ -218,12 +218,13 @@ impl Node {
             keys: self.keys.clone(),
             shards: shards(),
             admission,
+            gate: Gate::new(GateConfig::default(), &self.registry)?,
             started: self.started,
             metrics: edge::Metrics::build(&self.registry)?,
             registry: self.registry.clone(),
             supervisor: self.supervisor.clone(),
             ready,
-            timeouts: rides.timeouts(),
+            ride_states: RideStatesBody::new(&rides.timeouts()),
             positions: positions.clone(),
             sandbox: fleet.as_ref().map(Fleet::control),
             request_code: RequestCode {

@@ -18,12 +18,12 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-pub use config::{Config, ProxyNet};
-use entity::{Shards, Timeouts};
+pub use config::{AllowedOrigin, Config, ProxyNet};
+use entity::Shards;
 pub use openapi::openapi;
 use runtime::{Clock, Entropy, Stopwatch, task::Supervisor};
 pub use server::{Servers, bind};
-use traffic::Admission;
+use traffic::{Admission, Gate};
 use usecase::{
     auth::{Keys, refresh::Refresh, request_code::RequestCode, sign_in::SignIn, sign_out::SignOut},
     port::SandboxControl,
@@ -49,6 +49,8 @@ pub struct Api {
     pub shards: Shards,
     /// The limits.
     pub admission: Arc<Admission>,
+    /// The limit of work in progress.
+    pub gate: Gate,
     /// The limits' time: started with the process.
     pub started: Stopwatch,
     /// The series of the HTTP layer.
@@ -59,8 +61,8 @@ pub struct Api {
     pub supervisor: Supervisor,
     /// Whether traffic should come here.
     pub ready: Readiness,
-    /// The time-outs of the transition table.
-    pub timeouts: Timeouts,
+    /// The transition table with its time-outs.
+    pub ride_states: dto::ride::RideStatesBody,
     /// Where drivers are.
     pub positions: Positions,
     /// The sandbox, only where configured.

@@ -84,7 +84,8 @@ pub fn verify(keys: &Keys, token: &str, now: Millis) -> Result<Access, Denied> {
     // The header is to the letter the one that we write: it names the key, and there is no algorithm to choose.
     let key = keys.by_jwt_header(header).ok_or(Denied::Invalid)?;
     let mut buffer = [0; MAX_CLAIMS];
-    let decode = |text: &str, buffer: &mut [u8]| URL_SAFE_NO_PAD.decode_slice(text, buffer).map_err(|_| Denied::Invalid);
+    let decode =
+        |text: &str, buffer: &mut [u8]| URL_SAFE_NO_PAD.decode_slice(text, buffer).map_err(|_| Denied::Invalid);
     let length = decode(signature, &mut buffer)?;
     if !key.is_hs256(message.as_bytes(), &buffer[..length]) {
         return Err(Denied::Invalid);
@@ -133,8 +134,7 @@ mod tests {
 
     /// A token with this header and these claims, signed with the right key.
     fn forged(keys: &Keys, header: &Value, claims: &Value) -> String {
-        let message =
-            [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
+        let message = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
         let signature = URL_SAFE_NO_PAD.encode(keys.current().hs256(message.as_bytes()));
         format!("{message}.{signature}")
     }
@@ -182,9 +182,13 @@ mod tests {
         let mut parts = token.split('.');
         let (header, claims) = (decoded(parts.next().unwrap()), decoded(parts.next().unwrap()));
         assert_eq!((&header["typ"], &header["alg"]), (&json!("JWT"), &json!("HS256")));
-        for (member, value) in
-            [("alg", json!("none")), ("alg", json!("HS512")), ("kid", json!("other")), ("kid", json!(null)), ("crit", json!(["x"]))]
-        {
+        for (member, value) in [
+            ("alg", json!("none")),
+            ("alg", json!("HS512")),
+            ("kid", json!("other")),
+            ("kid", json!(null)),
+            ("crit", json!(["x"])),
+        ] {
             let mut header = header.clone();
             header[member] = value;
             assert_eq!(verify(&keys, &forged(&keys, &header, &claims), NOW), Err(Denied::Invalid), "{header}");
@@ -204,7 +208,9 @@ mod tests {
                 assert!(changed == token || verify(&keys, &changed, NOW).is_err(), "{at} {letter}");
             }
         }
-        for cut in ["", ".", "..", "...", &token[..token.len() - 1], &token[1..], &format!("{token}."), &format!(".{token}")] {
+        for cut in
+            ["", ".", "..", "...", &token[..token.len() - 1], &token[1..], &format!("{token}."), &format!(".{token}")]
+        {
             assert_eq!(verify(&keys, cut, NOW), Err(Denied::Invalid), "{cut}");
         }
         assert_eq!(verify(&keys, &"a".repeat(100_000), NOW), Err(Denied::Invalid));
