@@ -3,9 +3,9 @@
 //! An estimate a little below the median. It moves by a few per cent a window, so that neither an outlier nor a bad
 //! second changes it, and it never depends on how large a latency was, only on which side of the estimate it fell.
 //!
-//! It falls whenever most requests were faster. It rises only when most were slower *and* entered while fewer than the
-//! least limit were in: slowness that a smaller limit could not have prevented is the route's own. Without that rule an
-//! overload that lasts would be learnt as the normal state, and the limit would rise with it without bound.
+//! It falls whenever most requests were faster. It rises only when most of those that entered while hardly anybody was in
+//! were slower, and they were not few: slowness that a smaller limit could not have prevented is the route's own. Without
+//! that rule an overload that lasts would be learnt as the normal state, and the limit would rise with it without bound.
 
 use std::time::Duration;
 
@@ -55,8 +55,8 @@ impl Baseline {
         }
     }
 
-    /// Takes note of one request; says nothing about it while the route is unknown. `quiet`: fewer than the least limit
-    /// were in when it entered.
+    /// Takes note of one request; says nothing about it while the route is unknown. `quiet`: hardly anybody was
+    /// in when it entered.
     pub(super) fn record(&self, latency: u64, quiet: bool) -> Option<Verdict> {
         let unloaded = self.unloaded.load(Relaxed);
         if unloaded == UNKNOWN {
@@ -79,7 +79,7 @@ impl Baseline {
         let unloaded = self.unloaded.load(Relaxed);
         if unloaded == UNKNOWN {
             self.set(self.fastest.load(Relaxed), bounds);
-        } else if 2 * seen.quiet_above() > seen.all() {
+        } else if 4 * seen.quiet() > seen.all() && 2 * seen.quiet_above() > seen.quiet() {
             self.set(scaled(unloaded, RISE), bounds);
         } else if 2 * seen.below() > seen.all() {
             self.set(scaled(unloaded, FALL), bounds);
@@ -127,6 +127,10 @@ impl Seen {
 
     fn below(&self) -> u64 {
         self.part(false, false) + self.part(false, true)
+    }
+
+    fn quiet(&self) -> u64 {
+        self.quiet_above() + self.part(false, true)
     }
 
     fn quiet_above(&self) -> u64 {

@@ -51,10 +51,10 @@ impl Default for GateConfig {
     fn default() -> Self {
         Self {
             mode: GateMode::Enforce,
-            shares: [1.0, 0.7, 0.6, 0.5, 0.4],
-            min_limit: 12,
+            shares: [1.0, 0.6, 0.5, 0.4, 0.3],
+            min_limit: 10,
             max_limit: 1000,
-            initial: 64,
+            initial: 24,
             tolerance: 3.0,
             floor_ms: 5,
             window_ms: 100,

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::{
     baseline::{Bounds, Verdict},
-    config::GateConfig,
+    config::{GateConfig, GateMode},
     sync::{AtomicU64, Relaxed},
 };
-use crate::Nanos;
+use crate::{Nanos, Priority};
 
 /// A window with fewer judged requests stays open.
 const ENOUGH: u64 = 10;
@@ -15,6 +15,8 @@ const ENOUGH: u64 = 10;
 const ENOUGH_SLOW: u64 = 5;
 /// The limit loses this part of itself if all work was slow, half of that if half was.
 const SHRINK: f64 = 0.3;
+/// So many more slow windows than others around the least limit, and the service has become slower: no limit helps.
+const RESIGNED: u32 = 50;
 /// The level that is shown falls by one after so much time below it.
 const HOLD: Duration = Duration::from_secs(1);
 
@@ -77,8 +79,12 @@ pub(super) struct Control {
     limit: f64,
     /// Windows in a row in which it grew.
     streak: u32,
+    /// Slow windows around the least limit, less those that were not.
+    stuck: u32,
     /// The most that were in since the last verdict.
     peak: u32,
+    /// And whether anybody found no place.
+    turned_away: bool,
     level: u8,
     level_since: Nanos,
 }
@@ -86,7 +92,16 @@ pub(super) struct Control {
 impl Control {
     pub(super) fn new(config: GateConfig) -> Self {
         let limit = config.initial.into();
-        Self { config, limit, streak: 0, peak: 0, level: 0, level_since: Nanos::default() }
+        Self {
+            config,
+            limit,
+            streak: 0,
+            stuck: 0,
+            peak: 0,
+            turned_away: false,
+            level: 0,
+            level_since: Nanos::default(),
+        }
     }
 
     /// Other settings; the limit that was found stays, as far as they allow.
@@ -99,26 +114,42 @@ impl Control {
         Bounds { tolerance: self.config.tolerance, floor: self.config.floor() }
     }
 
+    /// How many may be in for another one of each priority to enter.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between two u32")]
-    pub(super) fn limit(&self) -> u32 {
-        self.limit as u32
+    pub(super) fn ceilings(&self) -> [u32; Priority::COUNT] {
+        self.config.ceilings(self.limit as u32)
     }
 
-    /// The end of a window in which at most `peak` were in, and `slow` of the work was. True: the limit was shrunk.
-    pub(super) fn step(&mut self, peak: u32, shut: bool, slow: Option<f64>) -> bool {
+    /// A request that found fewer in was not slowed down by them, so that it shows what its route takes unloaded. Two
+    /// fifths of the least limit: a gate that is full even at the least limit shows nothing, or an overload that lasts
+    /// would be learnt as the normal state. Only when small limits have not helped for seconds does every request count.
+    pub(super) fn quiet_below(&self) -> u32 {
+        let resigned = self.stuck >= RESIGNED && self.config.mode == GateMode::Enforce;
+        if resigned { u32::MAX } else { (2 * self.config.min_limit).div_ceil(5) }
+    }
+
+    /// The end of a window in which at most `peak` were in, somebody was `turned_away` or not, and `slow` of the work was
+    /// slow. True: the limit was shrunk.
+    pub(super) fn step(&mut self, peak: u32, turned_away: bool, slow: Option<f64>) -> bool {
         self.peak = self.peak.max(peak);
+        self.turned_away |= turned_away;
         let Some(slow) = slow else { return false };
-        let peak = std::mem::take(&mut self.peak);
+        let (peak, turned_away) = (std::mem::take(&mut self.peak), std::mem::take(&mut self.turned_away));
         if is_slow(slow) {
             self.streak = 0;
             // With fewer than the least limit in, no limit is the cause.
             let shrinks = peak >= self.config.min_limit;
             if shrinks {
-                self.limit = (self.limit * (1.0 - SHRINK * slow)).max(self.config.min_limit.into());
+                let least = self.config.min_limit.into();
+                if self.limit <= 2.0 * least {
+                    self.stuck = (self.stuck + 1).min(2 * RESIGNED);
+                }
+                self.limit = (self.limit * (1.0 - SHRINK * slow)).max(least);
             }
             return shrinks;
         }
-        if shut || f64::from(peak) * 2.0 >= self.limit {
+        self.stuck = self.stuck.saturating_sub(1);
+        if turned_away || f64::from(peak) * 2.0 >= self.limit {
             // Slowly after a shrinking, faster the longer it goes well.
             let step = f64::from(1 + self.streak / 2).min(self.limit.sqrt());
             self.limit = (self.limit + step).min(self.config.max_limit.into());

@@ -22,11 +22,14 @@ mod places;
 mod state;
 mod sync;
 
-#[cfg(all(test, feature = "model"))]
+#[cfg(test)]
+#[cfg(feature = "model")]
 mod model;
-#[cfg(all(test, not(feature = "model")))]
+#[cfg(test)]
+#[cfg(not(feature = "model"))]
 mod simulation;
-#[cfg(all(test, not(feature = "model")))]
+#[cfg(test)]
+#[cfg(not(feature = "model"))]
 mod tests;
 
 use std::{
@@ -88,7 +91,7 @@ struct Shared {
     /// Requests that entered earlier say nothing about the limit that is in force now.
     judged_since: AtomicU64,
     window_ends: AtomicU64,
-    /// The least limit: a request that found fewer in was not slowed down by those.
+    /// A request that found fewer in was not slowed down by them.
     quiet_below: AtomicU32,
     level: AtomicU8,
     routes: Vec<Baseline>,
@@ -103,16 +106,17 @@ impl Gate {
     /// # Errors
     /// The metrics are already registered there.
     pub fn new(config: GateConfig, registry: &Registry) -> Result<Self, prometheus::Error> {
+        let control = Control::new(config);
         let shared = Arc::new(Shared {
-            mode: AtomicU8::new(config.mode as u8),
-            places: Places::new(config.ceilings(config.initial)),
+            mode: AtomicU8::new(control.config.mode as u8),
+            places: Places::new(control.ceilings()),
             judged: Judged::new(),
             judged_since: AtomicU64::new(0),
             window_ends: AtomicU64::new(0),
-            quiet_below: AtomicU32::new(config.min_limit),
+            quiet_below: AtomicU32::new(control.quiet_below()),
             level: AtomicU8::new(0),
             routes: (0..ROUTES).map(|_| Baseline::new()).collect(),
-            control: Mutex::new(Control::new(config)),
+            control: Mutex::new(control),
             decisions: metrics::decisions(registry)?,
         });
         Gauges::register(Arc::clone(&shared), registry)?;
@@ -150,9 +154,8 @@ impl Gate {
         let shared = &self.shared;
         let mut control = shared.control.lock().unwrap_or_else(PoisonError::into_inner);
         shared.mode.store(config.mode as u8, Relaxed);
-        shared.quiet_below.store(config.min_limit, Relaxed);
         control.set_config(config);
-        shared.places.set_ceilings(control.config.ceilings(control.limit()));
+        shared.publish(&control);
         for route in &shared.routes {
             route.rebound(control.bounds());
         }
@@ -223,12 +226,17 @@ impl Shared {
             route.learn(control.bounds());
         }
         let peak = self.places.take_peak();
-        let level = self.places.level(peak);
-        self.level.store(control.hold(level, now), Relaxed);
-        if control.step(peak, level > 0, self.judged.take()) {
+        self.level.store(control.hold(self.places.level(peak), now), Relaxed);
+        if control.step(peak, self.places.take_turned_away(), self.judged.take()) {
             self.judged_since.store(now.0, Relaxed);
         }
-        self.places.set_ceilings(control.config.ceilings(control.limit()));
+        self.publish(&control);
+    }
+
+    /// Tells those who enter what was decided.
+    fn publish(&self, control: &Control) {
+        self.places.set_ceilings(control.ceilings());
+        self.quiet_below.store(control.quiet_below(), Relaxed);
     }
 
     fn route(&self, route: usize) -> &Baseline {

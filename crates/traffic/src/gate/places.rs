@@ -10,28 +10,38 @@ pub(super) struct Places {
     in_flight: AtomicU32,
     /// The most that were in since somebody asked.
     peak: AtomicU32,
+    /// 1: somebody found no place since somebody asked.
+    turned_away: AtomicU32,
     /// For each priority: how many are in when no other one may enter. The first is the limit itself.
     ceilings: [AtomicU32; Priority::COUNT],
 }
 
 impl Places {
     pub(super) fn new(ceilings: [u32; Priority::COUNT]) -> Self {
-        Self { in_flight: AtomicU32::new(0), peak: AtomicU32::new(0), ceilings: ceilings.map(AtomicU32::new) }
+        let [in_flight, peak, turned_away] = [0; 3].map(AtomicU32::new);
+        Self { in_flight, peak, turned_away, ceilings: ceilings.map(AtomicU32::new) }
     }
 
     /// Takes a place if there is one for `priority`; tells how many were in before, either way.
     pub(super) fn enter(&self, priority: Priority) -> Result<u32, u32> {
         let ceiling = self.ceilings[priority.index()].load(Relaxed);
-        let before = self.in_flight.fetch_update(Relaxed, Relaxed, |n| (n < ceiling).then_some(n + 1))?;
-        self.note(before + 1);
-        Ok(before)
+        let entered = self.in_flight.fetch_update(Relaxed, Relaxed, |n| (n < ceiling).then_some(n + 1));
+        match entered {
+            Ok(before) => self.note(before + 1),
+            Err(_) => self.note_turned_away(),
+        }
+        entered
     }
 
     /// Takes a place in any case; tells how many were in before, and whether there was a place for `priority`.
     pub(super) fn enter_anyway(&self, priority: Priority) -> (u32, bool) {
         let before = self.in_flight.fetch_add(1, Relaxed);
         self.note(before + 1);
-        (before, before < self.ceilings[priority.index()].load(Relaxed))
+        let fits = before < self.ceilings[priority.index()].load(Relaxed);
+        if !fits {
+            self.note_turned_away();
+        }
+        (before, fits)
     }
 
     pub(super) fn leave(&self) {
@@ -65,6 +75,17 @@ impl Places {
     /// The most that were in at once since this was last asked.
     pub(super) fn take_peak(&self) -> u32 {
         self.peak.swap(self.in_flight(), Relaxed)
+    }
+
+    /// Whether anybody found no place since this was last asked.
+    pub(super) fn take_turned_away(&self) -> bool {
+        self.turned_away.swap(0, Relaxed) == 1
+    }
+
+    fn note_turned_away(&self) {
+        if self.turned_away.load(Relaxed) == 0 {
+            self.turned_away.store(1, Relaxed);
+        }
     }
 
     fn note(&self, in_flight: u32) {

@@ -2,6 +2,7 @@
 
 mod entry;
 mod mistakes;
+mod overload;
 mod read;
 mod reader;
 #[cfg(test)]
@@ -16,7 +17,7 @@ pub use mistakes::{Mistake, Mistakes};
 pub use who::Who;
 pub(crate) use who::counted;
 
-use crate::Class;
+use crate::{Class, GateConfig};
 
 /// The file that is shipped, and in effect where there is no other.
 const SHIPPED: &str = include_str!("../../../../config/traffic.toml");
@@ -26,8 +27,10 @@ pub const MAX_FILE: usize = 1 << 20;
 pub(crate) const MAX_POLICIES: usize = 32;
 
 /// Every policy of a file, valid by itself and together. Its JSON is what operators and the load tool read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Policies {
+    /// The limit of work in progress.
+    pub overload: GateConfig,
     /// In the file's order, which is the order in which answers tell of them.
     #[serde(rename = "policy")]
     pub list: Vec<Policy>,
@@ -153,6 +156,16 @@ impl Policies {
     /// The policies that speak about a class, in the file's order, each with the units that one request takes.
     pub fn of_class(&self, class: Class) -> impl Iterator<Item = (&Policy, u32)> {
         self.list.iter().filter(move |policy| policy.classes.contains(&class)).map(move |p| (p, p.cost_of(class)))
+    }
+}
+
+impl Policies {
+    /// Whether a policy of this name counts the same with the same budgets, whatever else it says.
+    pub(crate) fn has_same_budgets(&self, policy: &Policy) -> bool {
+        self.list.iter().any(|own| {
+            let same = (&own.name, own.key, own.budget) == (&policy.name, policy.key, policy.budget);
+            same && own.overrides == policy.overrides
+        })
     }
 }
 

@@ -52,6 +52,11 @@ impl Reader {
         self.mistakes.push(Mistake { line, text: text.into() });
     }
 
+    /// How many were noted so far.
+    pub(super) fn mistakes(&self) -> usize {
+        self.mistakes.len()
+    }
+
     /// `value` unless there was a mistake.
     pub(super) fn close<T>(self, value: T) -> Result<T, Mistakes> {
         if self.mistakes.is_empty() { Ok(value) } else { Err(Mistakes::new(self.mistakes)) }
@@ -84,13 +89,13 @@ pub(crate) struct Fields<'t> {
 }
 
 impl<'t> Fields<'t> {
-    /// A value as a table of its own.
-    pub(crate) fn of(reader: &mut Reader, path: &str, value: Spanned<DeValue<'t>>) -> Option<Self> {
+    /// A value called `name` as a table of its own; `path` is what a mistake's text puts before its keys.
+    pub(crate) fn of(reader: &mut Reader, name: &str, path: &str, value: Spanned<DeValue<'t>>) -> Option<Self> {
         let at = value.span();
         match value.into_inner() {
-            DeValue::Table(left) => Some(Self { path: format!("{path}."), at, left, known: Vec::new() }),
+            DeValue::Table(left) => Some(Self { path: path.to_owned(), at, left, known: Vec::new() }),
             other => {
-                reader.wrong(&at, format!("`{path}`: it is {}, allowed is a table", kind(&other)));
+                reader.wrong(&at, format!("`{name}`: it is {}, allowed is a table", kind(&other)));
                 None
             }
         }
@@ -117,6 +122,12 @@ impl<'t> Fields<'t> {
     ) -> Result<Option<Given<u32>>, Noted> {
         let Some(given) = self.take(key) else { return Ok(None) };
         number(reader, &self.name(key), &given, allowed, unit).map(Some).ok_or(Noted)
+    }
+
+    /// A number with a fraction or without.
+    pub(crate) fn float(&mut self, reader: &mut Reader, key: &'static str) -> Option<Given<f64>> {
+        let given = self.take(key)?;
+        float(reader, &self.name(key), &given)
     }
 
     /// A text.
@@ -217,6 +228,21 @@ pub(crate) fn number(
         reader.wrong(&at, format!("`{name}`: it is {digits}, allowed is {least} to {most}{unit}"));
     }
     read.map(|value| Given { value, at })
+}
+
+/// A number with a fraction or without.
+pub(crate) fn float(reader: &mut Reader, name: &str, given: &Item<'_>) -> Option<Given<f64>> {
+    let digits = match given.get_ref() {
+        DeValue::Integer(digits) if digits.radix() == 10 => Some(digits.as_str()),
+        DeValue::Float(digits) => Some(digits.as_str()),
+        _ => None,
+    };
+    let read = digits.and_then(|digits| digits.parse().ok());
+    if read.is_none() {
+        let is = kind(given.get_ref());
+        reader.wrong(&given.span(), format!("`{name}`: it is {is}, allowed is a number"));
+    }
+    read.map(|value| Given { value, at: given.span() })
 }
 
 /// A text.
