@@ -10,7 +10,7 @@ use runtime::{
     Clock, Entropy, Stopwatch,
     task::{Restart, Supervisor},
 };
-use traffic::{Admission, Gate, GateConfig, Policies};
+use traffic::{Admission, Policies};
 use usecase::{
     auth::{Keys, refresh::Refresh, request_code::RequestCode, sign_in::SignIn, sign_out::SignOut},
     port::{Dispatch, Payments, Routing, Sms},
@@ -218,7 +218,6 @@ impl Node {
             keys: self.keys.clone(),
             shards: shards(),
             admission,
-            gate: Gate::new(GateConfig::default(), &self.registry)?,
             started: self.started,
             metrics: edge::Metrics::build(&self.registry)?,
             registry: self.registry.clone(),

@@ -23,7 +23,7 @@ use entity::Shards;
 pub use openapi::openapi;
 use runtime::{Clock, Entropy, Stopwatch, task::Supervisor};
 pub use server::{Servers, bind};
-use traffic::{Admission, Gate};
+use traffic::Admission;
 use usecase::{
     auth::{Keys, refresh::Refresh, request_code::RequestCode, sign_in::SignIn, sign_out::SignOut},
     port::SandboxControl,
@@ -49,8 +49,6 @@ pub struct Api {
     pub shards: Shards,
     /// The limits.
     pub admission: Arc<Admission>,
-    /// The limit of work in progress.
-    pub gate: Gate,
     /// The limits' time: started with the process.
     pub started: Stopwatch,
     /// The series of the HTTP layer.

@@ -88,7 +88,7 @@ impl Admitted {
         if let Some(decision) = passage.spoken.refused(first) {
             return Err(refusal::over_quota(decision, request.path(), &api.entropy));
         }
-        match api.gate.enter(route.priority, passage.now) {
+        match api.admission.gate().enter(route.priority, passage.now) {
             Ok(permit) => passage.permit = Some(permit),
             Err(shed) => return Err(refusal::shed(&shed, request.path(), &api.entropy)),
         }
