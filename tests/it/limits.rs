@@ -1,4 +1,4 @@
-//! The first limits: generous, told in every answer, and polite about when to come back.
+//! Limits as passengers meet them: told in every answer, fair to others, and polite about when to come back.
 
 use std::collections::HashSet;
 
@@ -6,9 +6,14 @@ use serde_json::json;
 
 use crate::harness::{Answer, Gateway, Passenger, fresh_phone};
 
+/// One policy: `burst` requests, and then one in ten seconds; `more` are further lines.
+pub(crate) fn policy(name: &str, key: &str, burst: u32, more: &str) -> String {
+    format!("[[policy]]\nname = {name:?}\nkey = {key:?}\nquota = 1\nwindow_s = 10\nburst = {burst}\n{more}\n")
+}
+
 /// A refusal says which policy, and when to come back.
 #[track_caller]
-fn refused(answer: &Answer, policy: &str) {
+pub(crate) fn refused(answer: &Answer, policy: &str) {
     let problem = answer.problem(429, "quota-exceeded");
     assert_eq!(problem["violated-policies"], json!([policy]));
     let wait: u64 = answer.header("retry-after").expect("Retry-After").parse().expect("seconds");
@@ -42,7 +47,7 @@ async fn an_answer_says_what_is_left() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_address_gets_its_burst_and_no_more() {
-    let gateway = Gateway::start_with(&[("traffic.address_burst", "10"), ("traffic.address_per_s", "1")]).await;
+    let gateway = Gateway::start_under(&policy("address", "address", 10, ""), &[]).await;
     let mut statuses = HashSet::new();
     for _ in 0..30 {
         let answer = gateway.public().get("/v1/ride-states").send().await;
@@ -59,7 +64,7 @@ async fn one_address_gets_its_burst_and_no_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_passenger_in_a_hurry_does_not_slow_another() {
-    let gateway = Gateway::start_with(&[("traffic.passenger_burst", "10"), ("traffic.passenger_per_s", "1")]).await;
+    let gateway = Gateway::start_under(&policy("passenger", "passenger", 10, ""), &[]).await;
     let (hasty, calm) = (gateway.passenger().await, gateway.passenger().await);
     let mut last = hasty.api.get("/v1/me").send().await;
     for _ in 0..30 {
@@ -73,8 +78,20 @@ async fn one_passenger_in_a_hurry_does_not_slow_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_class_is_limited_for_all_together_and_leaves_the_others_alone() {
+    let policies = policy("class", "class", 3, "classes = [\"history\"]");
+    let gateway = Gateway::start_under(&policies, &[]).await;
+    let (one, another) = (gateway.passenger().await, gateway.passenger().await);
+    for _ in 0..3 {
+        one.api.get("/v1/rides").send().await.expect(200);
+    }
+    refused(&another.api.get("/v1/rides").send().await, "class");
+    another.api.get("/v1/me").send().await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_forged_forwarding_header_buys_no_second_budget() {
-    let gateway = Gateway::start_with(&[("traffic.address_burst", "5"), ("traffic.address_per_s", "1")]).await;
+    let gateway = Gateway::start_under(&policy("address", "address", 5, ""), &[]).await;
     let mut refusals = 0;
     for i in 0..30 {
         let call = gateway.public().get("/v1/ride-states").header("x-forwarded-for", &format!("203.0.113.{i}"));

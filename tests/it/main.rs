@@ -18,6 +18,7 @@ mod history;
 mod internal;
 mod limits;
 mod partners;
+mod policies;
 mod problems;
 mod quotes;
 mod rides_cancel;

@@ -27,11 +27,8 @@ const DATABASE: &str = "gateway.db";
 
 /// Settings of every gateway that is measured. Limits that would refuse the client are out of its way, as nobody is
 /// protected from a benchmark; everything else is as the product comes.
-const SETTINGS: [(&str, &str); 7] = [
-    ("GATEWAY__TRAFFIC__ADDRESS_PER_S", "1000000"),
-    ("GATEWAY__TRAFFIC__ADDRESS_BURST", "10000000"),
-    ("GATEWAY__TRAFFIC__PASSENGER_PER_S", "1000000"),
-    ("GATEWAY__TRAFFIC__PASSENGER_BURST", "10000000"),
+const SETTINGS: [(&str, &str); 4] = [
+    ("GATEWAY__TRAFFIC__POLICIES", concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/no-limits.toml")),
     ("GATEWAY__AUTH__ACCESS_TTL_S", "86400"),
     ("GATEWAY__AUTH__OTP_TTL_S", "3600"),
     ("GATEWAY__QUOTES__TTL_S", "86400"),

@@ -32,12 +32,8 @@ const EXAMPLES: std::ops::RangeInclusive<u32> = 5..=300;
 const ROUND_WITHIN: Duration = Duration::from_secs(1_800);
 
 /// Everything else is at its default. One client asks faster than any person, so the limits are out of its way.
-const SETTINGS: &[(&str, &str)] = &[
-    ("GATEWAY__TRAFFIC__ADDRESS_PER_S", "1000000"),
-    ("GATEWAY__TRAFFIC__ADDRESS_BURST", "10000000"),
-    ("GATEWAY__TRAFFIC__PASSENGER_PER_S", "1000000"),
-    ("GATEWAY__TRAFFIC__PASSENGER_BURST", "10000000"),
-];
+const SETTINGS: &[(&str, &str)] =
+    &[("GATEWAY__TRAFFIC__POLICIES", concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/no-limits.toml"))];
 
 /// Options of `cargo xtask fuzz`.
 #[derive(Args, Clone)]

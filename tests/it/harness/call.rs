@@ -67,6 +67,11 @@ impl Call {
         Self(self.0.body(body))
     }
 
+    /// As [`Call::text`], for what is no text.
+    pub(crate) fn bytes(self, body: Vec<u8>) -> Self {
+        Self(self.0.body(body))
+    }
+
     /// Sends and reads the whole answer.
     pub(crate) async fn send(self) -> Answer {
         self.try_send().await.expect("the gateway answers")

@@ -41,7 +41,7 @@ impl Gateway {
     }
 
     /// The same with these policies in a file of its own, which is looked at ten times a second.
-    pub(crate) async fn start_with_policies(policies: &str, changes: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start_under(policies: &str, changes: &[(&str, &str)]) -> Self {
         let folder = Folder::new();
         let file = folder.path().join(POLICIES);
         std::fs::write(&file, policies).expect("the policies can be written");
@@ -123,6 +123,18 @@ impl Gateway {
     /// A file in the gateway's data folder.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Writes other policies into the file that [`Gateway::start_under`] made.
+    pub(crate) fn write_policies(&self, policies: &str) {
+        std::fs::write(self.file(POLICIES), policies).expect("the policies can be written");
+    }
+
+    /// The value of a series of `/metrics`, written with its labels in the order of their names; 0 when it is not there.
+    pub(crate) async fn metric(&self, series: &str) -> f64 {
+        let answer = self.internal().get("/metrics").send().await;
+        let sample = answer.body.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        sample.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
     /// Everything the gateway has logged.

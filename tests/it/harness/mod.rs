@@ -20,6 +20,10 @@ use serde_json::{Value, json};
 pub(crate) use stream::{Event, EventStream};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
+/// The setting of whoever is not about limits.
+pub(crate) const NO_LIMITS: (&str, &str) =
+    ("traffic.policies", concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/no-limits.toml"));
+
 /// How long anything may take before the test gives up. Generous: only a broken promise reaches it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 

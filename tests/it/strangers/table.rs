@@ -116,18 +116,22 @@ fn inlined(schema: &Value, document: &Value) -> Value {
     }
 }
 
-/// The lines of the internal listener's macro: `POST "/internal/v1/rides/{id}/accept" drivers::accept;`
+/// The lines of the internal listener's macro: `"/internal/v1/rides/{id}/accept" { POST drivers::accept }`
 fn internal() -> Vec<Route> {
     let table = source("internal/mod.rs");
     let lines = table.split("\ninternal_routes! {").nth(1).and_then(|rest| rest.split("\n}").next());
-    let route = |line: &str| {
-        let (method, rest) = line.trim().split_once('"').map(|(method, rest)| (method.trim(), rest))?;
-        let (path, handler) = rest.split_once('"')?;
-        let (module, handler) = handler.trim().trim_end_matches(';').split_once("::")?;
+    let route = |path: &str, method: &str| {
+        let (method, handler) = method.trim().split_once(' ')?;
+        let (module, handler) = handler.split_once("::")?;
         let (module, types) = (source(&format!("internal/{module}.rs")), source("dto/internal.rs"));
         Some(from_source(Place::Internal, method, path, function(&module, handler), &types))
     };
-    lines.expect("the table of internal routes").lines().filter_map(route).collect()
+    let of_path = |line: &str| -> Option<Vec<Route>> {
+        let (path, methods) = line.trim().strip_prefix('"')?.split_once("\" ")?;
+        let methods = methods.trim().strip_prefix('{')?.strip_suffix('}')?;
+        methods.split(';').map(|method| route(path, method)).collect()
+    };
+    lines.expect("the table of internal routes").lines().filter_map(of_path).flatten().collect()
 }
 
 /// What a file registers by itself: `served("/sandbox/fleet", [(Method::PUT, web::to(set_fleet))])`
@@ -175,7 +179,12 @@ fn parameters_of(handler: &str) -> Vec<Value> {
         ),
         (".cursor()?", json!({ "name": "cursor", "in": "query", "schema": { "type": "string" } })),
     ];
-    let read: Vec<Value> = known.into_iter().filter(|(call, _)| handler.contains(call)).map(|(_, it)| it).collect();
+    let mut read: Vec<Value> = known.into_iter().filter(|(call, _)| handler.contains(call)).map(|(_, it)| it).collect();
+    if handler.contains(".whom()?") {
+        // Any text may be a device's name, which is the fourth.
+        let names = ["address", "passenger_id", "class"];
+        read.extend(names.map(|name| json!({ "name": name, "in": "query", "schema": { "type": "string" } })));
+    }
     assert!(!read.is_empty() || !handler.contains("Query::of"), "a parameter that this table does not know: {handler}");
     read
 }

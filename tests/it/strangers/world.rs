@@ -13,11 +13,7 @@ use super::{
     nonsense, snapshot,
     table::{self, Route},
 };
-use crate::harness::{Answer, Api, Call, Gateway, PATIENCE, Passenger, text};
-
-/// No request here is about limits.
-const NO_LIMITS: &str = "[overload]\nmode = \"off\"\n\
-    [[policy]]\nname = \"address\"\nkey = \"address\"\nquota = 1000000\nburst = 10000000\n";
+use crate::harness::{Answer, Api, Call, Gateway, NO_LIMITS, PATIENCE, Passenger, text};
 
 /// A gateway and what belongs to one passenger of it.
 pub(crate) struct World {
@@ -52,7 +48,7 @@ impl World {
     }
 
     pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
-        let gateway = Gateway::start_with_policies(NO_LIMITS, settings).await;
+        let gateway = Gateway::start_with(&[&[NO_LIMITS], settings].concat()).await;
         let owner = gateway.passenger().await;
         let ride_id = text(&owner.request_authorised_ride().await["id"]);
         let quote_id = text(&owner.quote().await["quote_id"]);

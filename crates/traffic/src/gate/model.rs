@@ -99,8 +99,8 @@ fn one_thread_ends_a_window_while_others_come_and_go() {
         pass(&gate, RIDES, 2, true);
         other.join().unwrap();
         assert_eq!(gate.shared.places.in_flight(), 0);
-        let ends = gate.shared.window_ends.load(Relaxed);
-        assert_eq!(ends, 2 + Duration::from_millis(100).as_nanos() as u64, "ended once");
+        assert_eq!(gate.shared.window_ends.load(Relaxed), 2 + Duration::from_millis(100).as_nanos() as u64);
+        assert!((2..=3).contains(&gate.shared.places.limit()));
     });
 }
 

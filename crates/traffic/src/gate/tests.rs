@@ -169,26 +169,57 @@ fn slowness_with_hardly_anybody_in_is_not_answered_by_a_smaller_limit() {
     assert_eq!(gate.state().limit, 50);
 }
 
+/// One window with 100 quick requests of route 1 and `slow` of route 0, which take `slow_ms`.
+fn mixed_window(gate: &Gate, now: &mut Nanos, slow: usize, slow_ms: u64) {
+    let mut writes: Vec<_> = (0..100 + slow).map(|_| gate.enter(RIDES, *now).unwrap()).collect();
+    for look_up in writes.split_off(slow) {
+        look_up.finish(1, Nanos(now.0 + MS / 50));
+    }
+    now.0 += slow_ms * MS;
+    for write in writes {
+        write.finish(0, *now);
+    }
+    now.0 += 100 * MS;
+    gate.tick(*now);
+}
+
 #[test]
-fn a_quick_route_does_not_outvote_the_slow_one_that_is_stuck() {
+fn quick_look_ups_do_not_outvote_the_writes_that_are_stuck() {
     let (gate, mut now) = (gate(GateConfig { min_limit: 10, max_limit: 200, ..config(200) }), Nanos(0));
-    let mut both = |slow_ms: u64| {
-        let (slow, quick): (Vec<_>, Vec<_>) =
-            (0..110).map(|_| gate.enter(RIDES, now).unwrap()).enumerate().partition(|(index, _)| *index < 10);
-        for (_, permit) in quick {
-            permit.finish(1, Nanos(now.0 + 20_000));
-        }
-        now.0 += slow_ms * MS;
-        for (_, permit) in slow {
+    for slow_ms in [10, 10] {
+        mixed_window(&gate, &mut now, 10, slow_ms);
+    }
+    assert_eq!(gate.state().limit, 200);
+    mixed_window(&gate, &mut now, 10, 100);
+    assert!(gate.state().limit < 200);
+}
+
+#[test]
+fn one_write_that_is_stuck_is_no_overload() {
+    let (gate, mut now) = (gate(GateConfig { min_limit: 10, max_limit: 200, ..config(200) }), Nanos(0));
+    for slow_ms in [10, 10] {
+        mixed_window(&gate, &mut now, 10, slow_ms);
+    }
+    mixed_window(&gate, &mut now, 1, 1000);
+    mixed_window(&gate, &mut now, 10, 10);
+    assert_eq!(gate.state().limit, 200);
+}
+
+#[test]
+fn one_queue_shrinks_the_limit_once_however_long_it_takes_to_drain() {
+    let (gate, mut now) = (gate(GateConfig { min_limit: 10, max_limit: 100, ..config(100) }), Nanos(0));
+    for _ in 0..3 {
+        window(&gate, &mut now, 20, 10, 0);
+    }
+    let mut queue = fill(&gate, RIDES).into_iter();
+    assert_eq!(queue.len(), 100);
+    for _ in 0..5 {
+        now.0 += 100 * MS;
+        for permit in queue.by_ref().take(20) {
             permit.finish(0, now);
         }
-        now.0 += 100 * MS;
-        gate.tick(now);
-    };
-    both(10);
-    both(10);
-    both(100);
-    assert!(gate.state().limit < 200);
+    }
+    assert_eq!(gate.state().limit, 70);
 }
 
 #[test]
