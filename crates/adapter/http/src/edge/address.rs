@@ -33,7 +33,7 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[ProxyNet]) -
         }
         client
     };
-    let forwarded_for = || walk(&mut elements(headers, X_FORWARDED_FOR).map(|element| address(element)));
+    let forwarded_for = || walk(&mut elements(headers, X_FORWARDED_FOR).map(address));
     let forwarded = || walk(&mut elements(headers, FORWARDED).map(node));
     match (headers.contains_key(X_FORWARDED_FOR), headers.contains_key(FORWARDED)) {
         (false, false) => peer,

@@ -7,28 +7,22 @@ use std::{
 };
 
 use actix_web::{
-    Error, HttpResponse, ResponseError,
-    body::BoxBody,
+    Error, ResponseError,
     dev::{Service, ServiceRequest, ServiceResponse, Transform},
-    http::{
-        ConnectionType, Method, StatusCode,
-        header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS},
-    },
+    http::{ConnectionType, Method, StatusCode, header::HeaderMap},
     web,
 };
 use futures_util::future::LocalBoxFuture;
-use runtime::{Entropy, Origin, task::catch_panic};
+use runtime::{Origin, task::catch_panic};
 use traffic::{Nanos, Permit};
 
 use super::{
     Edge,
+    answer::{Answered, finish, written_out},
     quotas::Spoken,
-    request_id::{self, REQUEST_ID},
+    request_id,
 };
-use crate::{
-    problem::{Code, Problem},
-    routes::RouteRef,
-};
+use crate::{problem::Problem, routes::RouteRef};
 
 /// What stands between the edge and the handlers of a listener.
 pub(crate) trait Entry: 'static {
@@ -144,13 +138,18 @@ where
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let passing = catch_panic(self.entry.pass(request, &self.service, &mut passage));
         let outcome = origin.clone().run(passing).await;
-        let answer = origin.clone().run_sync(|| match outcome {
-            Ok(Ok(response)) => Ok(written_out(response, &origin, &edge.entropy, &mut passage.spoken)),
-            Ok(Err(error)) => {
-                Err(("unmatched", error.as_error::<Problem>().cloned().unwrap_or_else(|| Problem::internal(&error))))
-            }
-            Err(panic) => Err(("panicked", Problem::internal(&format!("a handler panicked: {panic}")))),
-        });
+        let answer = match outcome {
+            Ok(Ok(response)) if response.status().as_u16() < 400 => Ok(response),
+            // What is said about an error belongs to its request.
+            outcome => origin.clone().run_sync(|| match outcome {
+                Ok(Ok(response)) => Ok(written_out(response, &origin, &edge.entropy, &mut passage.spoken)),
+                Ok(Err(error)) => {
+                    let problem = error.as_error::<Problem>().cloned();
+                    Err(("unmatched", problem.unwrap_or_else(|| Problem::internal(&error))))
+                }
+                Err(panic) => Err(("panicked", Problem::internal(&format!("a handler panicked: {panic}")))),
+            }),
+        };
         let end = Nanos::since_start_of(&edge.started);
         let elapsed = Duration::from_nanos(end.0.saturating_sub(now.0));
         match answer {
@@ -218,82 +217,4 @@ impl Told<'_> {
         let write = || tracing::info!(target: "access", %method, route, status, ms, "answered");
         self.origin.clone().run_sync(write);
     }
-}
-
-/// A problem with its request: what is left when there is no response to change.
-#[derive(Debug)]
-struct Answered {
-    problem: Problem,
-    path: String,
-    id: String,
-    headers: HeaderMap,
-}
-
-impl std::fmt::Display for Answered {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.problem.fmt(f)
-    }
-}
-
-impl ResponseError for Answered {
-    fn status_code(&self) -> StatusCode {
-        self.problem.status_code()
-    }
-
-    fn error_response(&self) -> HttpResponse {
-        let mut response = self.problem.response(&self.path, &self.id);
-        for (name, value) in &self.headers {
-            response.headers_mut().insert(name.clone(), value.clone());
-        }
-        response
-    }
-}
-
-/// Replaces an error by its problem in full; the headers it had stay.
-fn written_out(
-    response: ServiceResponse<BoxBody>,
-    origin: &Origin,
-    entropy: &Entropy,
-    spoken: &mut Spoken,
-) -> ServiceResponse<BoxBody> {
-    let status = response.status();
-    let problem = match response.response().error().and_then(|error| error.as_error::<Problem>()) {
-        Some(problem) => problem.clone().spread(entropy),
-        // The framework's own errors have no body; an answer that a handler wrote stays as it is.
-        None if (status.is_client_error() || status.is_server_error())
-            && !response.headers().contains_key(CONTENT_TYPE) =>
-        {
-            foreign(status)
-        }
-        None => return response,
-    };
-    spoken.of_handler = problem.over();
-    let mut full = problem.response(response.request().path(), origin.id());
-    for (name, value) in response.headers() {
-        full.headers_mut().append(name.clone(), value.clone());
-    }
-    response.into_response(full)
-}
-
-/// An error that the framework answered itself.
-fn foreign(status: StatusCode) -> Problem {
-    match status {
-        StatusCode::NOT_FOUND => Problem::not_found(),
-        StatusCode::METHOD_NOT_ALLOWED => Problem::new(Code::MethodNotAllowed, "See the Allow header."),
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Code::BodyTooLarge, "The body is too large."),
-        status if status.is_client_error() => Problem::new(Code::Malformed, "The request cannot be read."),
-        status => Problem::internal(&format!("the framework answered {status}")),
-    }
-}
-
-/// What every answer carries.
-fn finish(headers: &mut HeaderMap, origin: &Origin, spoken: &Spoken) {
-    if let Some(id) = request_id::header(origin) {
-        headers.insert(REQUEST_ID, id);
-    }
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if !headers.contains_key(CACHE_CONTROL) {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
-    spoken.describe(headers);
 }

@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod admission;
+mod answer;
 mod around;
 mod body;
 pub mod cors;
