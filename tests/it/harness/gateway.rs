@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    net::TcpListener,
+    net::{IpAddr, TcpListener},
     path::PathBuf,
     sync::{Mutex, PoisonError},
 };
@@ -150,6 +150,13 @@ impl Gateway {
     /// The public listener without a token.
     pub(crate) fn public(&self) -> Api {
         api(self.ports.0, None)
+    }
+
+    /// The same, called from this address of the machine.
+    pub(crate) fn public_from(&self, address: &str) -> Api {
+        let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0);
+        let client = client.local_address(address.parse::<IpAddr>().expect("an address")).build().expect("a client");
+        Api { client, ..self.public() }
     }
 
     /// The internal listener with the service token.

@@ -1,12 +1,46 @@
 //! What a client sees when a handler panics, over a real connection.
 
-use actix_web::{App, HttpResponse, HttpServer, middleware::from_fn, web};
+use actix_web::{
+    App, Error, HttpResponse, HttpServer,
+    dev::{Service, ServiceRequest, ServiceResponse},
+    web,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use super::*;
+use super::{
+    around::{Entry, Passage},
+    *,
+};
+use crate::routes::RouteRef;
+use traffic::{Admission, Class, Policies};
+
+/// Lets everybody in, and a limit speaks about each.
+struct Counted;
+
+impl Entry for Counted {
+    fn route(&self, _: &ServiceRequest) -> Option<RouteRef> {
+        None
+    }
+
+    async fn pass<S>(
+        &self,
+        request: ServiceRequest,
+        service: &S,
+        passage: &mut Passage,
+    ) -> Result<ServiceResponse, Error>
+    where
+        S: Service<ServiceRequest, Response = ServiceResponse, Error = Error>,
+    {
+        let (policies, registry) = (Policies::built_in(), prometheus::Registry::new());
+        let admission = Admission::build(&traffic::Config::default(), policies, [1; 16], &registry).unwrap();
+        let decision = admission.check_address([127, 0, 0, 1].into(), Class::Ride, passage.now);
+        assert!(passage.spoken.refused(decision).is_none());
+        service.call(request).await
+    }
+}
 
 /// Serves a handler that panics and one that does not, and gives the answers to both, asked on one connection each.
 async fn answers(paths: [&str; 2]) -> [String; 2] {
@@ -15,11 +49,11 @@ async fn answers(paths: [&str; 2]) -> [String; 2] {
         metrics: Metrics::build(&prometheus::Registry::new()).unwrap(),
         access_log: false,
         ready: Readiness::default(),
+        started: Stopwatch::start(),
     });
     let server = HttpServer::new(move || {
         App::new()
-            .app_data(edge.clone())
-            .wrap(from_fn(around))
+            .wrap(Around::new(edge.clone(), Counted))
             .route("/panics", web::get().to(|| async { panic!("on purpose: card 4111") as HttpResponse }))
             .route("/works", web::get().to(|| async { HttpResponse::Ok().body("fine") }))
     })
@@ -54,6 +88,8 @@ async fn a_panic_in_a_handler_is_a_500_with_the_request_id_and_the_server_lives_
     assert!(panicked.starts_with("HTTP/1.1 500 "), "{panicked}");
     assert!(panicked.contains("x-request-id: seven"), "{panicked}");
     assert!(panicked.contains("content-type: application/problem+json"), "{panicked}");
+    assert!(panicked.contains("ratelimit: \"address\";r=3999;t=1\r\n"), "{panicked}");
+    assert!(panicked.contains("ratelimit-policy: \"address\";q=4000;w=2\r\n"), "{panicked}");
     for member in ["\"code\":\"internal\"", "\"request_id\":\"seven\"", "\"instance\":\"/panics\"", "\"status\":500"] {
         assert!(panicked.contains(member), "{member} is missing: {panicked}");
     }
