@@ -20,12 +20,15 @@ use usecase::auth::access;
 use super::address::client_address;
 use crate::{
     Api, Config,
-    extract::{Auth, Unclear, single},
+    extract::{Auth, ClientAddress, Unclear, single},
     problem::{Code, Problem},
 };
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// Limits that spoke behind the admission step and did not refuse: a handler leaves them in its answer's extensions.
+pub(crate) struct Spoken(pub(crate) Vec<Quota>);
 
 /// Lets a request in, or answers 429.
 ///
@@ -52,9 +55,11 @@ pub async fn admit(request: ServiceRequest, next: Next<BoxBody>) -> Result<Servi
         }
     }
     request.extensions_mut().insert(auth);
+    request.extensions_mut().insert(ClientAddress(address));
     let mut response = next.call(request).await?;
     let problem = response.response().error().and_then(|error| error.as_error::<Problem>());
-    spoken.extend(problem.and_then(Problem::over));
+    spoken.extend(problem.map_or(&[][..], Problem::over));
+    spoken.extend(response.response().extensions().get::<Spoken>().map_or(&[][..], |Spoken(quotas)| quotas));
     describe(response.headers_mut(), &spoken);
     Ok(response)
 }
