@@ -14,6 +14,7 @@ mod harness;
 mod history;
 mod internal;
 mod limits;
+mod otp_budgets;
 mod partners;
 mod problems;
 mod quotes;

@@ -2,10 +2,12 @@
 //! a row; one that is full needs none.
 
 mod allowance;
+#[cfg(test)]
+mod plans;
 
 use sea_orm::{
     ActiveValue::Set,
-    Condition, QueryFilter,
+    Condition, QueryFilter, Select, UpdateMany,
     entity::prelude::*,
     sea_query::{ExprTrait, OnConflict},
 };
@@ -75,8 +77,7 @@ impl OtpBudget {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn ask(conn: impl Into<Conn<'_>>, budgets: Vec<Self>, now: Millis) -> Result<OtpVerdict, StoreError> {
-        let any = budgets.iter().fold(Condition::any(), |any, budget| any.add(budget.key()));
-        let found = row::Entity::find().filter(any).all(&conn.into().0).await?;
+        let found = Self::rows(&budgets).all(&conn.into().0).await?;
         let full_at = |budget: &Self| {
             let row = found.iter().find(|row| row.kind == budget.kind as i16 && row.key_hash == budget.key_hash);
             row.map(|row| Millis(row.full_at))
@@ -92,6 +93,16 @@ impl OtpBudget {
     /// [`StoreError`] when the database fails.
     pub async fn purge_full(tx: &Tx, before: Millis, limit: u64) -> Result<u64, StoreError> {
         purge::oldest::<row::Entity>(tx, row::Column::FullAt, before, limit).await
+    }
+
+    fn rows(budgets: &[Self]) -> Select<row::Entity> {
+        let any = budgets.iter().fold(Condition::any(), |any, budget| any.add(budget.key()));
+        row::Entity::find().filter(any)
+    }
+
+    fn give_back(&self) -> UpdateMany<row::Entity> {
+        let earlier = Expr::col(row::Column::FullAt).sub(self.allowance.interval_ms());
+        row::Entity::update_many().col_expr(row::Column::FullAt, earlier).filter(self.key())
     }
 
     fn key(&self) -> Condition {
@@ -148,9 +159,7 @@ impl OtpVerdict {
     /// [`StoreError`] when the database fails.
     pub async fn give_back(&self, tx: &Tx) -> Result<(), StoreError> {
         for (budget, _) in &self.0 {
-            let earlier = Expr::col(row::Column::FullAt).sub(budget.allowance.interval_ms());
-            let update = row::Entity::update_many().col_expr(row::Column::FullAt, earlier);
-            update.filter(budget.key()).exec(&tx.inner).await?;
+            budget.give_back().exec(&tx.inner).await?;
         }
         Ok(())
     }
