@@ -123,6 +123,13 @@ mod tests {
     }
 
     #[test]
+    fn a_window_that_does_not_divide_gives_never_one_too_many() {
+        let mut bucket = Bucket(Allowance::new(7, 1), None);
+        let taken = (0..100_000).filter(|ms| bucket.take(NOW.plus_ms(*ms))).count();
+        assert!((7 + 697..=7 + 700).contains(&taken), "{taken}");
+    }
+
+    #[test]
     fn a_clock_that_was_set_back_locks_nobody_out_for_longer_than_the_window() {
         for back_s in [1, 9, 60, 599, 610, 3600, 86_400 * 365] {
             let mut bucket = Bucket(Allowance::new(20, 600), None);

@@ -10,6 +10,9 @@ const ROWS: &str = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM
     INSERT INTO otp_budgets (shard, kind, key_hash, full_at)
     SELECT i % 1024, i % 5, randomblob(32), 1790000000000 + i FROM n";
 
+/// With every column: the database can skip over the first, at the price of a search in each shard.
+const WHOLE_KEY: &str = "sqlite_autoindex_otp_budgets_1 (shard=? AND kind=? AND key_hash=?)";
+
 async fn many_rows() -> DatabaseConnection {
     let database = Database::connect("sqlite::memory:").await.unwrap();
     Migrator::up(&database, None).await.unwrap();
@@ -38,14 +41,14 @@ async fn every_row_is_found_by_its_key_and_what_is_full_by_its_time() {
     let read = OtpBudget::rows(&[budget(1), budget(2), budget(3)]).build(DbBackend::Sqlite);
     let full = row::Column::FullAt.lte(1_790_000_000_500_i64);
     let (next, gone) = (row::Entity::find().filter(full.clone()), row::Entity::delete_many().filter(full));
-    for (statement, index, times) in [
-        (read, "sqlite_autoindex_otp_budgets_1", 3),
-        (budget(1).give_back().build(DbBackend::Sqlite), "sqlite_autoindex_otp_budgets_1", 1),
+    for (statement, search, times) in [
+        (read, WHOLE_KEY, 3),
+        (budget(1).give_back().build(DbBackend::Sqlite), WHOLE_KEY, 1),
         (next.order_by_asc(row::Column::FullAt).build(DbBackend::Sqlite), "ix_otp_budgets_full", 1),
         (gone.build(DbBackend::Sqlite), "ix_otp_budgets_full", 1),
     ] {
         let plan = plan(&database, statement).await;
         assert!(!plan.contains("SCAN"), "{plan}");
-        assert_eq!(plan.matches(index).count(), times, "{plan}");
+        assert_eq!(plan.matches(search).count(), times, "{plan}");
     }
 }
