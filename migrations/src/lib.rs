@@ -7,6 +7,7 @@ use sea_orm_migration::prelude::*;
 
 mod m0001_passenger_rides;
 mod m0002_quotes_expiry;
+mod m0003_otp_budgets;
 
 /// Applies the steps in order and remembers which were applied.
 pub struct Migrator;
@@ -14,7 +15,11 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_passenger_rides::Step), Box::new(m0002_quotes_expiry::Step)]
+        vec![
+            Box::new(m0001_passenger_rides::Step),
+            Box::new(m0002_quotes_expiry::Step),
+            Box::new(m0003_otp_budgets::Step),
+        ]
     }
 }
 

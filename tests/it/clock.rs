@@ -69,6 +69,21 @@ mod steps {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn a_phone_that_had_used_up_its_codes_waits_for_no_old_time() {
+        let gateway = Gateway::start_with(&[("auth.otp_per_phone", "1")]).await;
+        for (offset, status) in [(SMALL, 429), (-SMALL, 429), (HOUR, 202), (-HOUR, 202)] {
+            step(&gateway, 0).await;
+            let phone = fresh_phone();
+            Passenger::ask_for_code(&gateway.public(), &phone).await;
+            step(&gateway, offset).await;
+            for expected in [status, 429] {
+                let answer = gateway.public().post("/v1/auth/otp", &json!({ "phone": phone })).send().await;
+                assert_eq!(answer.status, expected, "{offset}: {answer:#?}");
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn an_access_token_ends_with_its_time_and_with_a_step_back_and_a_refresh_helps() {
         let gateway = Gateway::start().await;
         for offset in [HOUR, -HOUR] {

@@ -17,6 +17,7 @@ mod harness;
 mod history;
 mod internal;
 mod limits;
+mod otp_budgets;
 mod partners;
 mod policies;
 mod problems;

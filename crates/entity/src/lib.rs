@@ -15,7 +15,9 @@ macro_rules! no_relations {
 
 pub mod driver_ride;
 pub mod idempotency;
+pub mod known_device;
 pub mod otp;
+pub mod otp_budget;
 pub mod outbox;
 pub mod passenger;
 pub mod payment;
@@ -28,7 +30,9 @@ pub mod value;
 
 pub use driver_ride::DriverRide;
 pub use idempotency::{Claim, IdempotencyKey, KeyedRoute};
+pub use known_device::KnownDevice;
 pub use otp::{OtpChallenge, OtpCheck};
+pub use otp_budget::{Allowance, OtpBudget, OtpBudgetKind, OtpVerdict, Standing};
 pub use outbox::{Message, OutboxEntry, OutboxKey};
 pub use passenger::{Passenger, ProfilePatch, SignedUp};
 pub use payment::{Payment, PaymentStatus};

@@ -1,9 +1,9 @@
 //! Table `otp_challenges`: codes sent to phones, stored hashed.
 
-use sea_orm::{ActiveValue::Set, PaginatorTrait, QueryFilter, entity::prelude::*, sea_query::Expr};
+use sea_orm::{ActiveValue::Set, QueryFilter, entity::prelude::*, sea_query::Expr};
 
 use crate::{
-    store::{Conn, StoreError, Tx, purge},
+    store::{StoreError, Tx, purge},
     value::{Id, Millis, Phone, PhoneHash},
 };
 
@@ -100,26 +100,6 @@ impl OtpChallenge {
             .exec(&tx.inner)
             .await?;
         Ok(())
-    }
-
-    /// How many codes were asked for this phone since `since`.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database fails.
-    pub async fn count_since(
-        conn: impl Into<Conn<'_>>,
-        phone_hash: PhoneHash,
-        since: Millis,
-    ) -> Result<u64, StoreError> {
-        // An id is ordered by time; 0 when `since` is before ids began.
-        let first_id = Id::<Self>::new(since, 0, phone_hash.shard()).map_or(0, Id::value);
-        let count = row::Entity::find()
-            .filter(row::Column::Shard.eq(phone_hash.shard().number()))
-            .filter(row::Column::PhoneHmac.eq(phone_hash.0.to_vec()))
-            .filter(row::Column::Id.gte(first_id))
-            .count(&conn.into().0)
-            .await?;
-        Ok(count)
     }
 
     /// Checks a typed code with `matches` (constant time, given the stored hash) and uses up one attempt, or the

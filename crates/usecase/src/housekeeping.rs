@@ -5,11 +5,13 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-use entity::{IdempotencyKey, OtpChallenge, Quote, Session, Shards, StoreError, Tx, value::Millis};
+use entity::{
+    IdempotencyKey, KnownDevice, OtpBudget, OtpChallenge, Quote, Session, Shards, StoreError, Tx, value::Millis,
+};
 use futures_util::future::BoxFuture;
 
-/// How long an expired code is kept: the budgets of codes count it, milliseconds.
-const KEEP_OTP_MS: i64 = 24 * 3600 * 1000;
+/// How long the row of a full budget is kept, milliseconds: to a node whose clock is behind ours it is not full yet.
+const KEEP_BUDGET_MS: i64 = 60 * 1000;
 /// How long an expired quote that nobody used is kept to be looked at again, milliseconds.
 const KEEP_QUOTE_MS: i64 = 30 * 24 * 3600 * 1000;
 /// Rows that one transaction removes: what passengers write meanwhile waits some milliseconds.
@@ -30,16 +32,19 @@ impl Housekeeping {
         Self { shards, quotes_seen: Arc::new(AtomicI64::new(i64::MIN)) }
     }
 
-    /// Removes expired codes, sessions, idempotency keys and unused quotes and says how many rows went.
+    /// Removes expired codes, sessions, devices, idempotency keys and unused quotes, and budgets that are full, and says
+    /// how many rows went.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails; what went before stays removed.
     pub async fn run(&self, now: Millis) -> Result<u64, StoreError> {
-        let old = now.plus_ms(-KEEP_OTP_MS);
-        let codes = self.batches(move |tx| Box::pin(OtpChallenge::purge_expired(tx, old, BATCH))).await?;
+        let codes = self.batches(move |tx| Box::pin(OtpChallenge::purge_expired(tx, now, BATCH))).await?;
+        let full = now.plus_ms(-KEEP_BUDGET_MS);
+        let budgets = self.batches(move |tx| Box::pin(OtpBudget::purge_full(tx, full, BATCH))).await?;
         let sessions = self.batches(move |tx| Box::pin(Session::purge_expired(tx, now, BATCH))).await?;
+        let devices = self.batches(move |tx| Box::pin(KnownDevice::purge_expired(tx, now, BATCH))).await?;
         let keys = self.batches(move |tx| Box::pin(IdempotencyKey::purge_expired(tx, now, BATCH))).await?;
-        Ok(codes + sessions + keys + self.quotes(now.plus_ms(-KEEP_QUOTE_MS)).await?)
+        Ok(codes + budgets + sessions + devices + keys + self.quotes(now.plus_ms(-KEEP_QUOTE_MS)).await?)
     }
 
     /// Runs `purge` until nothing is left for it.

@@ -1,6 +1,6 @@
 //! A passenger changes or deletes their profile.
 
-use entity::{OtpChallenge, Passenger, ProfilePatch, Ride, Session, Shards, StoreError, value::Id};
+use entity::{KnownDevice, OtpChallenge, Passenger, ProfilePatch, Ride, Session, Shards, StoreError, value::Id};
 
 use crate::auth::Keys;
 
@@ -51,7 +51,9 @@ impl ChangeProfile {
                         return Err(Error::AlreadyRiding(ride.id));
                     }
                     let passenger = Passenger::find(tx, id).await?.ok_or(Error::Gone)?;
-                    OtpChallenge::forget_phone(tx, keys.phone_hash(&passenger.phone)).await?;
+                    let phone_hash = keys.phone_hash(&passenger.phone);
+                    OtpChallenge::forget_phone(tx, phone_hash).await?;
+                    KnownDevice::forget_phone(tx, phone_hash).await?;
                     Session::revoke_all(tx, id).await?;
                     if Passenger::anonymise(tx, id).await? { Ok(()) } else { Err(Error::Gone) }
                 })

@@ -8,6 +8,7 @@ use std::fmt;
 
 use actix_web::{HttpResponse, ResponseError, http::StatusCode};
 pub use code::Code;
+pub(crate) use from::quota;
 use runtime::Entropy;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -21,7 +22,7 @@ pub struct Problem {
     detail: String,
     fields: Map<String, Value>,
     retry_after_s: Option<u32>,
-    over: Option<Quota<'static>>,
+    over: Vec<Quota<'static>>,
 }
 
 /// The media type of a problem.
@@ -41,7 +42,7 @@ pub(crate) type Answer = Result<HttpResponse, Problem>;
 impl Problem {
     /// A problem with a sentence for the client's developer.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), fields: Map::new(), retry_after_s: None, over: None }
+        Self { code, detail: detail.into(), fields: Map::new(), retry_after_s: None, over: Vec::new() }
     }
 
     /// Adds a field of the case.
@@ -65,15 +66,18 @@ impl Problem {
         self
     }
 
-    /// A limit refused; admission control, which speaks of the others too, describes it in the headers.
-    pub(crate) fn over_quota(detail: impl Into<String>, quota: Quota<'static>) -> Self {
-        let refused = Self::new(Code::QuotaExceeded, detail).with("violated-policies", [quota.policy]);
-        Self { over: Some(quota), ..refused }
+    /// Limits refused, until the last of them would not; admission control, which speaks of the others too, describes
+    /// them in the headers.
+    pub(crate) fn over_quota(detail: impl Into<String>, over: Vec<Quota<'static>>) -> Self {
+        let violated: Vec<_> = over.iter().map(|quota| quota.policy).collect();
+        let wait_s = over.iter().map(|quota| quota.reset_s).max().unwrap_or(1);
+        let refused = Self::new(Code::QuotaExceeded, detail).with("violated-policies", violated);
+        Self { over, ..refused }.retry_after(wait_s)
     }
 
-    /// The limit that refused, if one did.
-    pub(crate) fn over(&self) -> Option<Quota<'static>> {
-        self.over
+    /// The limits that refused.
+    pub(crate) fn over(&self) -> &[Quota<'static>] {
+        &self.over
     }
 
     /// A field that cannot be taken, and what can.

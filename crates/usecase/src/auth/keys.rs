@@ -78,6 +78,12 @@ impl Keys {
         PhoneHash(mac(&self.phone, "phone", &[phone.reveal().as_bytes()]))
     }
 
+    /// What a row is looked up by, for one purpose: as [`Keys::phone_hash`], by the key that never changes.
+    #[must_use]
+    pub(super) fn lookup_hash(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
+        mac(&self.phone, purpose, parts)
+    }
+
     /// Signs `parts` for one purpose.
     #[must_use]
     pub fn sign(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {

@@ -1,12 +1,14 @@
 //! Signing in with a phone: codes, access tokens, refresh tokens.
 
 pub mod access;
+mod budgets;
 mod keys;
 pub mod refresh;
 pub mod request_code;
 pub mod sign_in;
 pub mod sign_out;
 
+pub use budgets::BudgetView;
 use entity::Session;
 pub use keys::{Keys, KeysError};
 use runtime::{Invalid, Secret, within};
@@ -22,10 +24,21 @@ pub struct Config {
     pub otp_attempts: i16,
     /// What a client is told to wait before it offers to send another code, seconds.
     pub otp_resend_s: u32,
-    /// Codes that one phone may be sent within `otp_window_s`.
-    pub otp_per_phone: u64,
-    /// See `otp_per_phone`, seconds.
+    /// Codes that one phone may be sent within `otp_window_s`. This and each of the next four is there twice: once for
+    /// devices that have signed in with the phone, once for everybody.
+    pub otp_per_phone: u32,
+    /// Those of them that one network address may ask for.
+    pub otp_per_phone_address: u32,
+    /// Codes that one network address may ask for within `otp_window_s`, for whatever phones.
+    pub otp_per_address: u32,
+    /// Codes that one device may ask for within `otp_window_s`, as the client names it.
+    pub otp_per_device: u32,
+    /// Codes that may be sent at all within `otp_window_s`.
+    pub otp_global: u32,
+    /// In what time each of these budgets fills, seconds.
     pub otp_window_s: u32,
+    /// How long a device is known after it signed in with a phone, seconds.
+    pub known_device_ttl_s: u32,
     /// How long an access token lives, seconds. It cannot be taken back before.
     pub access_ttl_s: u32,
     /// How long a refresh token lives when it is not used, seconds.
@@ -47,7 +60,12 @@ impl Default for Config {
             otp_attempts: 5,
             otp_resend_s: 30,
             otp_per_phone: 20,
+            otp_per_phone_address: 15,
+            otp_per_address: 20_000,
+            otp_per_device: 10_000,
+            otp_global: 100_000,
             otp_window_s: 600,
+            known_device_ttl_s: 366 * 24 * 3600,
             access_ttl_s: 600,
             session_ttl_s: 30 * 24 * 3600,
             refresh_grace_s: 30,
@@ -71,8 +89,15 @@ impl Config {
         within("session_ttl_s", self.session_ttl_s, 1..=366 * 86_400, "seconds")?;
         within("refresh_grace_s", self.refresh_grace_s, 1..=300, "seconds")?;
         within("otp_attempts", self.otp_attempts, 1..=20, "")?;
-        if self.otp_per_phone == 0 {
-            return Err(Invalid::new("otp_per_phone", "at least 1"));
+        within("known_device_ttl_s", self.known_device_ttl_s, 1..=10 * 366 * 86_400, "seconds")?;
+        for (name, codes) in [
+            ("otp_per_phone", self.otp_per_phone),
+            ("otp_per_phone_address", self.otp_per_phone_address),
+            ("otp_per_address", self.otp_per_address),
+            ("otp_per_device", self.otp_per_device),
+            ("otp_global", self.otp_global),
+        ] {
+            within(name, codes, 1..=1_000_000, "")?;
         }
         for (name, key) in [
             ("token_key", &self.token_key),

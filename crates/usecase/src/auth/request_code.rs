@@ -1,18 +1,32 @@
 //! A passenger asks for a sign-in code. The answer is the same whether or not the phone is known.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use entity::{
-    OtpChallenge, Shards, StoreError,
-    value::{Id, Millis, Phone},
+    Conn, OtpChallenge, OtpVerdict, Shards, StoreError,
+    value::{Id, Millis, Phone, PhoneHash},
 };
 use runtime::Entropy;
 
-use super::{Config, Keys};
+use super::{
+    BudgetView, Config, Keys,
+    budgets::{self, Ask},
+};
 use crate::port::{PartnerError, Sms, within_timeout};
 
+/// What the client sends, and from where.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// Where the code shall go.
+    pub phone: Phone,
+    /// Names the device, if the client does: one that has signed in with the phone has budgets of its own.
+    pub device_id: Option<String>,
+    /// The client's address.
+    pub address: IpAddr,
+}
+
 /// A code that is on its way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Sent {
     /// Names the challenge when the code is typed.
     pub challenge_id: Id<OtpChallenge>,
@@ -20,19 +34,16 @@ pub struct Sent {
     pub expires_at: Millis,
     /// Wait this long before offering another code, seconds.
     pub resend_after_s: u32,
+    /// What is left of the asker's own budgets.
+    pub budgets: Vec<BudgetView>,
 }
 
 /// Why no code was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The phone was sent enough codes for now.
-    #[error("the phone's budget of codes is spent")]
-    BudgetSpent {
-        /// Codes that a phone may be sent in a window.
-        codes: u64,
-        /// The window, seconds; it is over by then at the latest.
-        window_s: u32,
-    },
+    /// Enough codes were sent for now: the budgets that say so, at least one.
+    #[error("a budget of codes is spent")]
+    BudgetSpent(Vec<BudgetView>),
     /// The SMS partner failed or was slow.
     #[error("sms: {0}")]
     Sms(#[from] PartnerError),
@@ -57,18 +68,29 @@ pub struct RequestCode {
 }
 
 impl RequestCode {
-    /// Stores a challenge (the code hashed only), then sends the code: it cannot wait in an outbox.
+    /// Takes the code from every budget and stores a challenge (the code hashed only), then sends the code: it cannot
+    /// wait in an outbox.
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn run(&self, phone: Phone, now: Millis) -> Result<Sent, Error> {
+    pub async fn run(&self, command: Command, now: Millis) -> Result<Sent, Error> {
+        let phone_hash = self.keys.phone_hash(&command.phone);
+        let ask = Ask::new(&self.keys, phone_hash, command.address, command.device_id.as_deref());
+        // Who is refused waits for nobody's writing and keeps nobody's waiting; who is admitted is asked again.
+        admitted(&ask, || self.shards.read(phone_hash.shard()), &self.config, &self.keys, now).await?;
         let code = format!("{:06}", self.entropy.below(1_000_000));
-        let challenge = self.store(phone, code.clone(), now).await?;
+        let (challenge, verdict) = self.store(command.phone, phone_hash, ask, code.clone(), now).await?;
         if let Err(error) = within_timeout(self.sms.send_code(&challenge.phone, &code)).await {
-            // An outage of the partner must not spend the phone's budget.
+            // An outage of the partner must not spend anybody's budget.
             let id = challenge.id;
             self.shards
-                .write(id.shard(), move |tx| Box::pin(OtpChallenge::withdraw(tx, id)))
+                .write(id.shard(), move |tx| {
+                    let verdict = verdict.clone();
+                    Box::pin(async move {
+                        verdict.give_back(tx).await?;
+                        OtpChallenge::withdraw(tx, id).await
+                    })
+                })
                 .await
                 .map_err(Error::Store)?;
             return Err(error.into());
@@ -77,28 +99,47 @@ impl RequestCode {
             challenge_id: challenge.id,
             expires_at: challenge.expires_at,
             resend_after_s: self.config.otp_resend_s,
+            budgets: budgets::own(&verdict, now),
         })
     }
 
-    async fn store(&self, phone: Phone, code: String, now: Millis) -> Result<OtpChallenge, Error> {
-        let phone_hash = self.keys.phone_hash(&phone);
+    async fn store(
+        &self,
+        phone: Phone,
+        phone_hash: PhoneHash,
+        ask: Ask,
+        code: String,
+        now: Millis,
+    ) -> Result<(OtpChallenge, OtpVerdict), Error> {
         let (config, keys) = (self.config.clone(), self.keys.clone());
         self.shards
             .write(phone_hash.shard(), move |tx| {
-                let (config, keys, phone, code) = (config.clone(), keys.clone(), phone.clone(), code.clone());
+                let (config, keys) = (config.clone(), keys.clone());
+                let (phone, ask, code) = (phone.clone(), ask.clone(), code.clone());
                 Box::pin(async move {
-                    let window_start = now.plus_ms(-i64::from(config.otp_window_s) * 1000);
-                    if OtpChallenge::count_since(tx, phone_hash, window_start).await? >= config.otp_per_phone {
-                        return Err(Error::BudgetSpent { codes: config.otp_per_phone, window_s: config.otp_window_s });
-                    }
+                    let verdict = admitted(&ask, || tx.into(), &config, &keys, now).await?;
+                    verdict.spend(tx).await?;
                     let id = OtpChallenge::draw_id(tx, phone_hash, now)?;
                     let challenge = OtpChallenge { id, phone, phone_hash, expires_at: now.plus_s(config.otp_ttl_s) };
                     challenge.insert(tx, code_hash(&keys, id, &code), config.otp_attempts).await?;
-                    Ok(challenge)
+                    Ok((challenge, verdict))
                 })
             })
             .await
     }
+}
+
+/// What the budgets say, if they all have a code.
+async fn admitted<'c>(
+    ask: &Ask,
+    conn: impl Fn() -> Conn<'c> + Send,
+    config: &Config,
+    keys: &Keys,
+    now: Millis,
+) -> Result<OtpVerdict, Error> {
+    let verdict = ask.verdict(conn, config, keys, now).await?;
+    let refusals = budgets::refusals(&verdict);
+    if refusals.is_empty() { Ok(verdict) } else { Err(Error::BudgetSpent(refusals)) }
 }
 
 /// A code is hashed together with its challenge: a table of all million codes helps nobody.

@@ -7,7 +7,7 @@ use entity::{
     value::{Id, Millis},
 };
 
-use super::{Config, Keys, KeysError, Tokens, issue, request_code::code_matches};
+use super::{Config, Keys, KeysError, Tokens, budgets::known_device, issue, request_code::code_matches};
 
 /// What the client sends.
 #[derive(Clone)]
@@ -75,11 +75,11 @@ impl SignIn {
     /// # Errors
     /// See [`Error`].
     pub async fn run(&self, command: Command, now: Millis) -> Result<SignedIn, Error> {
-        let (keys, session_ttl_s) = (self.keys.clone(), self.config.session_ttl_s);
+        let (keys, config) = (self.keys.clone(), self.config.clone());
         let outcome = self
             .shards
             .write(command.challenge_id.shard(), move |tx| {
-                let (keys, command) = (keys.clone(), command.clone());
+                let (keys, config, command) = (keys.clone(), config.clone(), command.clone());
                 Box::pin(async move {
                     let matches = |stored: &[u8]| code_matches(&keys, command.challenge_id, &command.code, stored);
                     let challenge = match OtpChallenge::check(tx, command.challenge_id, now, matches).await? {
@@ -92,8 +92,10 @@ impl SignIn {
                         SignedUp::Known(passenger) => (passenger, false),
                         SignedUp::New(passenger) => (passenger, true),
                     };
-                    let expires_at = now.plus_s(session_ttl_s);
+                    let expires_at = now.plus_s(config.session_ttl_s);
                     let session = Session::open(tx, passenger.id, &command.device_id, now, expires_at).await?;
+                    let device = known_device(&keys, challenge.phone_hash, &command.device_id);
+                    device.remember(tx, now.plus_s(config.known_device_ttl_s)).await?;
                     Ok::<_, StoreError>(Outcome::In { passenger, is_new, session })
                 })
             })

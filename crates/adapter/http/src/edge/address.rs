@@ -4,14 +4,25 @@
 //! What is in doubt is put on the account of whoever is certain: the last proxy that we know. So a header that makes no
 //! sense neither escapes a limit nor spends the budget of an address that somebody else may have.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use actix_web::http::header::{FORWARDED, HeaderMap, X_FORWARDED_FOR};
+use actix_web::{
+    HttpRequest,
+    http::header::{FORWARDED, HeaderMap, X_FORWARDED_FOR},
+};
 
-use crate::config::ProxyNet;
+use crate::{Config, config::ProxyNet};
 
 /// Elements of a header that are read at most. A longer chain of our own proxies is a loop.
 const MAX_HOPS: usize = 32;
+
+/// The client's address of a request.
+#[must_use]
+pub fn of(request: &HttpRequest, config: &Config) -> IpAddr {
+    // A connection without a peer address cannot be told from any other such one: they share one budget.
+    let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    client_address(peer, request.headers(), &config.trusted_proxies)
+}
 
 /// The client's address. With no believable header it is the peer's.
 #[must_use]

@@ -1,8 +1,6 @@
 //! Admission control, cheapest refusal first: the address, a place among the work in progress, the token, the passenger.
 //! A refusal touches no database and waits for no body.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use actix_web::{
     Error, HttpMessage, HttpResponse,
     dev::{Service, ServiceRequest, ServiceResponse},
@@ -16,7 +14,7 @@ use traffic::Caller;
 use usecase::auth::access;
 
 use super::{
-    address::client_address,
+    address,
     around::{Entry, Passage},
     body::discard,
     refusal,
@@ -83,9 +81,7 @@ impl Admitted {
         passage: &mut Passage,
     ) -> Result<Auth, HttpResponse> {
         let api = &**self.api;
-        // A connection without a peer address cannot be told from any other such one: they share one budget.
-        let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-        let address = client_address(peer, request.headers(), &self.config.trusted_proxies);
+        let address = address::of(request.request(), &self.config);
         let first = api.admission.check_address(address, route.class, passage.now);
         if let Some(decision) = passage.spoken.refused(first) {
             return Err(refusal::over_quota(decision, request.path(), &api.entropy));

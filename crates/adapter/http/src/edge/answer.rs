@@ -64,7 +64,7 @@ pub(super) fn written_out(
         }
         None => return response,
     };
-    spoken.of_handler = problem.over();
+    spoken.of_handler = problem.over().to_vec();
     let mut full = problem.response(response.request().path(), origin.id());
     for (name, value) in response.headers() {
         full.headers_mut().append(name.clone(), value.clone());

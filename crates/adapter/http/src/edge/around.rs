@@ -19,7 +19,7 @@ use traffic::{Nanos, Permit};
 use super::{
     Edge,
     answer::{Answered, finish, written_out},
-    quotas::Spoken,
+    quotas::{OfHandler, Spoken},
     request_id,
 };
 use crate::{problem::Problem, routes::RouteRef};
@@ -167,6 +167,9 @@ where
                         edge.metrics.observe(pattern.as_deref(), &method, status, elapsed);
                         told.log(pattern.as_deref());
                     }
+                }
+                if let Some(OfHandler(quotas)) = response.response_mut().extensions_mut().remove() {
+                    passage.spoken.of_handler = quotas;
                 }
                 finish(response.headers_mut(), &origin, &passage.spoken);
                 if !edge.ready.get() {

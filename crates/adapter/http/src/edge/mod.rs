@@ -14,6 +14,7 @@ mod request_id;
 
 pub(crate) use around::{Around, Unlimited};
 pub use metrics::Metrics;
+pub(crate) use quotas::OfHandler;
 use runtime::{Entropy, Stopwatch};
 
 use crate::Readiness;

@@ -15,9 +15,12 @@ const LONGEST: usize = 2048;
 #[derive(Default)]
 pub(super) struct Spoken {
     decisions: ArrayVec<Decision, 2>,
-    /// A limit that a handler keeps itself.
-    pub(super) of_handler: Option<Quota<'static>>,
+    /// Limits that a handler keeps itself.
+    pub(super) of_handler: Vec<Quota<'static>>,
 }
+
+/// What a handler leaves in the extensions of its answer: limits that it keeps itself and that did not refuse.
+pub(crate) struct OfHandler(pub(crate) Vec<Quota<'static>>);
 
 impl Spoken {
     /// Takes note of a decision, and gives it back if it refuses.
@@ -31,7 +34,7 @@ impl Spoken {
     /// request that costs more than one is told by what is left.
     pub(super) fn describe(&self, headers: &mut HeaderMap) {
         let (mut policies, mut limits) = (List::default(), List::default());
-        let quotas = self.decisions.iter().flat_map(Decision::quotas).chain(self.of_handler);
+        let quotas = self.decisions.iter().flat_map(Decision::quotas).chain(self.of_handler.iter().copied());
         for Quota { policy, quota, window_s, remaining, reset_s } in quotas {
             policies.item(policy, [(";q=", quota), (";w=", window_s)]);
             limits.item(policy, [(";r=", remaining), (";t=", reset_s)]);

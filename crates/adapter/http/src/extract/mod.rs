@@ -1,5 +1,6 @@
 //! What handlers take: parsed and checked once, refused with a problem that names the field.
 
+mod address;
 mod body;
 mod caller;
 mod headers;
@@ -8,6 +9,7 @@ mod path;
 use std::{collections::HashMap, num::IntErrorKind};
 
 use actix_web::{HttpRequest, web};
+pub use address::ClientAddress;
 pub use body::{JsonBody, TomlBody, object};
 pub use caller::{Auth, Caller, CallerAnd};
 pub use headers::{IdempotencyKey, if_match, if_none_match, last_event_id};

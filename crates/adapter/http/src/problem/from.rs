@@ -3,7 +3,7 @@
 use entity::{Illegal, StoreError};
 use traffic::Quota;
 use usecase::{
-    auth::{access::Denied, refresh, request_code, sign_in},
+    auth::{BudgetView, access::Denied, refresh, request_code, sign_in},
     port::{PartnerError, SandboxError},
     profile, quotes,
     rides::{cancel_ride, drive_ride, end_ride, follow_ride, rate_ride, receipt, request_ride},
@@ -54,10 +54,9 @@ impl From<Illegal> for Problem {
 impl From<request_code::Error> for Problem {
     fn from(error: request_code::Error) -> Self {
         match error {
-            request_code::Error::BudgetSpent { codes, window_s } => {
-                let quota = u32::try_from(codes).unwrap_or(u32::MAX);
-                let quota = Quota { policy: "otp-phone", quota, window_s, remaining: 0, reset_s: window_s };
-                Self::over_quota("This phone was sent enough codes for now.", quota).retry_after(window_s)
+            request_code::Error::BudgetSpent(budgets) => {
+                let spent = budgets.into_iter().map(quota).collect();
+                Self::over_quota("Enough sign-in codes were sent for now.", spent)
             }
             request_code::Error::Sms(error) => error.into(),
             request_code::Error::Store(error) => error.into(),
@@ -236,6 +235,12 @@ impl From<SandboxError> for Problem {
             SandboxError::Store(error) => error.into(),
         }
     }
+}
+
+/// A budget of codes as the headers tell it.
+pub(crate) fn quota(budget: BudgetView) -> Quota<'static> {
+    let BudgetView { policy, codes, window_s, remaining, reset_s } = budget;
+    Quota { policy, quota: codes, window_s, remaining, reset_s }
 }
 
 fn already_riding(ride_id: &str) -> Problem {

@@ -1,7 +1,7 @@
 //! `/v1/auth/*`.
 
 use actix_web::{HttpResponse, web};
-use usecase::auth::sign_in::Command;
+use usecase::auth::{request_code, sign_in};
 
 use crate::{
     Api,
@@ -9,24 +9,33 @@ use crate::{
         auth::{OtpBody, OtpView, RefreshBody, TokenBody, TokenView, phone},
         rfc3339,
     },
-    extract::{Caller, JsonBody, text},
+    edge::OfHandler,
+    extract::{Caller, ClientAddress, JsonBody, text},
     openapi::Problems,
-    problem::{Answer, Code, Problem},
+    problem::{Answer, Code, Problem, quota},
 };
 
 /// Sends a sign-in code; the answer is the same whether or not the phone is known.
 #[utoipa::path(post, path = "/v1/auth/otp", tag = "sign in", request_body = OtpBody,
     responses((status = 202, description = "A code is on its way", body = OtpView), Problems))]
-pub(crate) async fn request_code(api: web::Data<Api>, body: JsonBody<OtpBody>) -> Answer {
-    if let Some(device_id) = &body.0.device_id {
+pub(crate) async fn request_code(
+    api: web::Data<Api>,
+    ClientAddress(address): ClientAddress,
+    body: JsonBody<OtpBody>,
+) -> Answer {
+    let OtpBody { phone: to, device_id } = body.0;
+    if let Some(device_id) = &device_id {
         text("device_id", device_id, 128)?;
     }
-    let sent = api.request_code.run(phone(&body.0.phone)?, api.clock.now()).await?;
-    Ok(HttpResponse::Accepted().json(OtpView {
+    let command = request_code::Command { phone: phone(&to)?, device_id, address };
+    let sent = api.request_code.run(command, api.clock.now()).await?;
+    let mut answer = HttpResponse::Accepted().json(OtpView {
         challenge_id: sent.challenge_id.to_string(),
         expires_at: rfc3339(sent.expires_at),
         resend_after_s: sent.resend_after_s,
-    }))
+    });
+    answer.extensions_mut().insert(OfHandler(sent.budgets.into_iter().map(quota).collect()));
+    Ok(answer)
 }
 
 /// Signs in with the code.
@@ -39,7 +48,7 @@ pub(crate) async fn sign_in(api: web::Data<Api>, body: JsonBody<TokenBody>) -> A
     // A challenge that cannot exist is one that is over.
     let challenge_id =
         challenge_id.parse().map_err(|_| Problem::new(Code::OtpExpired, "There is no such challenge."))?;
-    let done = api.sign_in.run(Command { challenge_id, code, device_id }, api.clock.now()).await?;
+    let done = api.sign_in.run(sign_in::Command { challenge_id, code, device_id }, api.clock.now()).await?;
     Ok(HttpResponse::Ok().json(TokenView::new(&done.passenger, done.is_new, done.tokens)))
 }
 

@@ -1,0 +1,166 @@
+//! Table `otp_budgets`: how many more codes may be sent to a phone, for an address, for a device, and at all. A bucket is
+//! a row; one that is full needs none.
+
+mod allowance;
+#[cfg(test)]
+mod plans;
+
+use sea_orm::{
+    ActiveValue::Set,
+    Condition, QueryFilter, Select, UpdateMany,
+    entity::prelude::*,
+    sea_query::{ExprTrait, OnConflict},
+};
+
+pub use allowance::{Allowance, Standing};
+
+use crate::{
+    store::{Conn, StoreError, Tx, purge},
+    value::{Millis, Shard},
+};
+
+mod row {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "otp_budgets")]
+    pub(super) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub shard: i16,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub kind: i16,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub key_hash: Vec<u8>,
+        pub full_at: i64,
+    }
+
+    no_relations!();
+}
+
+/// What a budget counts. The numbers are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OtpBudgetKind {
+    /// Codes sent to one phone.
+    Phone = 0,
+    /// Those of them that one address asked for.
+    PhoneAddress = 1,
+    /// Codes that one address asked for.
+    Address = 2,
+    /// Codes that one device asked for.
+    Device = 3,
+    /// All codes.
+    Global = 4,
+}
+
+/// One budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtpBudget {
+    /// Where its row lives: with the phone, or by its own hash.
+    pub shard: Shard,
+    /// What it counts.
+    pub kind: OtpBudgetKind,
+    /// Whose it is; a keyed hash, so that the table tells nobody who asked for a code.
+    pub key_hash: [u8; 32],
+    /// How much it is.
+    pub allowance: Allowance,
+}
+
+/// What all the budgets of one code say. It may be spent in the transaction that it was read in.
+#[derive(Clone, Debug)]
+pub struct OtpVerdict(Vec<(OtpBudget, Standing)>);
+
+impl OtpBudget {
+    /// Asks `budgets` for one code. Nothing is taken yet.
+    ///
+    /// The rows lie in several shards: keys joined by OR, each found by the primary key.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn ask(conn: impl Into<Conn<'_>>, budgets: Vec<Self>, now: Millis) -> Result<OtpVerdict, StoreError> {
+        let found = Self::rows(&budgets).all(&conn.into().0).await?;
+        let full_at = |budget: &Self| {
+            let row = found.iter().find(|row| row.kind == budget.kind as i16 && row.key_hash == budget.key_hash);
+            row.map(|row| Millis(row.full_at))
+        };
+        let standings = budgets.into_iter().map(|budget| (budget, budget.allowance.ask(full_at(&budget), now)));
+        Ok(OtpVerdict(standings.collect()))
+    }
+
+    /// Removes the rows of buckets that were full by `before`, the oldest `limit`, and says how many; due work, so it
+    /// names no shard. No row means a full bucket.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn purge_full(tx: &Tx, before: Millis, limit: u64) -> Result<u64, StoreError> {
+        purge::oldest::<row::Entity>(tx, row::Column::FullAt, before, limit).await
+    }
+
+    fn rows(budgets: &[Self]) -> Select<row::Entity> {
+        let any = budgets.iter().fold(Condition::any(), |any, budget| any.add(budget.key()));
+        row::Entity::find().filter(any)
+    }
+
+    fn give_back(&self) -> UpdateMany<row::Entity> {
+        let earlier = Expr::col(row::Column::FullAt).sub(self.allowance.interval_ms());
+        row::Entity::update_many().col_expr(row::Column::FullAt, earlier).filter(self.key())
+    }
+
+    fn key(&self) -> Condition {
+        Condition::all()
+            .add(row::Column::Shard.eq(self.shard.number()))
+            .add(row::Column::Kind.eq(self.kind as i16))
+            .add(row::Column::KeyHash.eq(self.key_hash.to_vec()))
+    }
+}
+
+impl OtpVerdict {
+    /// Each budget and what it says.
+    pub fn standings(&self) -> impl Iterator<Item = &(OtpBudget, Standing)> {
+        self.0.iter()
+    }
+
+    /// How long until every budget has a code, milliseconds; 0: they all have one.
+    #[must_use]
+    pub fn wait_ms(&self) -> i64 {
+        let wait_ms = |standing| match standing {
+            Standing::Admits { .. } => 0,
+            Standing::Refuses { wait_ms } => wait_ms,
+        };
+        self.0.iter().map(|(_, standing)| wait_ms(*standing)).max().unwrap_or(0)
+    }
+
+    /// Takes a code from every budget, if every one has one; from none otherwise. Whether it did.
+    ///
+    /// The verdict was read in this transaction, and one transaction writes at a time, so nobody else has taken the
+    /// same code. An engine with several writers has to lock the rows in the order of their keys before they are read.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn spend(&self, tx: &Tx) -> Result<bool, StoreError> {
+        let mut rows = Vec::with_capacity(self.0.len());
+        for (budget, standing) in &self.0 {
+            let Standing::Admits { full_at, .. } = standing else { return Ok(false) };
+            rows.push(row::ActiveModel {
+                shard: Set(budget.shard.number()),
+                kind: Set(budget.kind as i16),
+                key_hash: Set(budget.key_hash.to_vec()),
+                full_at: Set(full_at.0),
+            });
+        }
+        let key = [row::Column::Shard, row::Column::Kind, row::Column::KeyHash];
+        let replace = OnConflict::columns(key).update_column(row::Column::FullAt).to_owned();
+        row::Entity::insert_many(rows).on_conflict(replace).exec_without_returning(&tx.inner).await?;
+        Ok(true)
+    }
+
+    /// Gives the code that was taken back to every budget: it was not sent.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn give_back(&self, tx: &Tx) -> Result<(), StoreError> {
+        for (budget, _) in &self.0 {
+            budget.give_back().exec(&tx.inner).await?;
+        }
+        Ok(())
+    }
+}
