@@ -3,9 +3,11 @@
 use std::{fmt, marker::PhantomData, time::Duration};
 
 use actix_web::{
-    FromRequest, HttpRequest,
-    dev::Payload,
+    Error, FromRequest, HttpMessage, HttpRequest,
+    body::BoxBody,
+    dev::{Payload, ServiceRequest, ServiceResponse},
     http::{Method, header},
+    middleware::Next,
     web,
 };
 use bytes::BytesMut;
@@ -20,11 +22,31 @@ use crate::{
     problem::{Code, Problem},
 };
 
-/// How long a client may take to send a body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// A request body.
 pub struct JsonBody<T>(pub T);
+
+/// A body that was read before there was a handler, or why it could not be.
+struct Arrived(Result<BytesMut, Problem>);
+
+/// A step before whatever a request takes up a place in: it goes on when the body is here, or will not come. So nobody holds
+/// a place by sending slowly.
+///
+/// # Errors
+/// What comes after it answers as an error.
+pub(crate) async fn arrive(
+    mut request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    if !matches!(request.parts_mut().1, Payload::None) {
+        // What will be refused by its head is not read.
+        if let Ok(limits) = check_head(request.request()) {
+            let payload = request.parts_mut().1.take();
+            let body = read(payload, limits).await;
+            request.extensions_mut().insert(Arrived(body));
+        }
+    }
+    next.call(request).await
+}
 
 impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
     type Error = Problem;
@@ -32,18 +54,26 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let checked = check_head(request);
-        let payload = payload.take();
+        let (arrived, payload) = (request.extensions_mut().remove::<Arrived>(), payload.take());
         Box::pin(async move {
-            let limit = checked?;
-            let read = tokio::time::timeout(BODY_TIMEOUT, read(payload, limit)).await;
-            let body = read.unwrap_or_else(|_| Err(Problem::new(Code::Malformed, "The body did not come in time.")))?;
+            let limits = checked?;
+            let body = match arrived {
+                Some(Arrived(body)) => body?,
+                None => read(payload, limits).await?,
+            };
             parse(&body).map(Self)
         })
     }
 }
 
-/// Content type and announced length, before anything is read; gives the limit.
-fn check_head(request: &HttpRequest) -> Result<usize, Problem> {
+/// What a body may be and take.
+struct Limits {
+    bytes: usize,
+    time: Duration,
+}
+
+/// Content type and announced length, before anything is read.
+fn check_head(request: &HttpRequest) -> Result<Limits, Problem> {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
     let kind = kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     let is_patch = request.method() == Method::PATCH && kind == "application/merge-patch+json";
@@ -54,15 +84,26 @@ fn check_head(request: &HttpRequest) -> Result<usize, Problem> {
     if request.headers().get_all(header::CONTENT_ENCODING).any(|coding| coding != "identity") {
         return Err(Problem::new(Code::UnsupportedMediaType, "Send the body without a content coding."));
     }
-    let limit = request.app_data::<web::Data<Config>>().map_or(65_536, |config| config.body_limit);
+    let Some(config) = request.app_data::<web::Data<Config>>() else {
+        return Err(Problem::internal(&"the application has no settings"));
+    };
+    let limit = config.body_limit;
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
     if announced.and_then(|v| v.parse::<u64>().ok()).is_some_and(|length| length > limit as u64) {
         return Err(too_large(limit));
     }
-    Ok(limit)
+    Ok(Limits { bytes: limit, time: Duration::from_secs(config.body_timeout_s.into()) })
 }
 
-async fn read(mut payload: Payload, limit: usize) -> Result<BytesMut, Problem> {
+async fn read(payload: Payload, limits: Limits) -> Result<BytesMut, Problem> {
+    let read = tokio::time::timeout(limits.time, read_all(payload, limits.bytes)).await;
+    read.unwrap_or_else(|_| {
+        let seconds = limits.time.as_secs();
+        Err(Problem::new(Code::Malformed, format!("The body did not come within {seconds} s.")))
+    })
+}
+
+async fn read_all(mut payload: Payload, limit: usize) -> Result<BytesMut, Problem> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| Problem::new(Code::Malformed, "The body is cut short."))?;

@@ -1,6 +1,6 @@
 //! What handlers take: parsed and checked once, refused with a problem that names the field.
 
-mod body;
+pub(crate) mod body;
 mod caller;
 mod headers;
 mod path;

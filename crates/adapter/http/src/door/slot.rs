@@ -1,0 +1,168 @@
+//! One connection as its listener sees it: whose turn it is and since when, and whether it has to go.
+//!
+//! The thread that serves the connection writes the times; the sweep and whoever needs room read them from other threads
+//! and leave a verdict, which the connection carries out itself.
+
+use std::{
+    sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst},
+    task::Waker,
+};
+
+use futures_util::task::AtomicWaker;
+
+use super::Rules;
+
+/// Whose turn it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Ours: a request is under way.
+    Ours,
+    /// The client's: a request's head is expected, from the beginning or because a byte of it came.
+    Head,
+    /// The client's: it may send another request, or not.
+    Idle,
+}
+
+/// What becomes of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing.
+    Stay,
+    /// A head took too long.
+    SlowHead,
+    /// It was idle for too long.
+    Idle,
+    /// Somebody new needs its place.
+    MakeRoom,
+    /// The client takes nothing of what it is sent.
+    Stalled,
+    /// What it sends has no end.
+    Endless,
+}
+
+const VERDICTS: [Verdict; 6] =
+    [Verdict::Stay, Verdict::SlowHead, Verdict::Idle, Verdict::MakeRoom, Verdict::Stalled, Verdict::Endless];
+
+/// Not blocked.
+const NEVER: u64 = u64::MAX;
+
+pub(super) struct Slot {
+    /// Milliseconds since the door opened, shifted by two; the turn in the lowest bits.
+    turn: AtomicU64,
+    /// Since when the client takes nothing, milliseconds.
+    blocked: AtomicU64,
+    /// Bytes that came since the last request began.
+    unused: AtomicUsize,
+    verdict: AtomicU8,
+    waker: AtomicWaker,
+}
+
+impl Slot {
+    /// A new connection: its first head is expected.
+    pub(super) fn new(now_ms: u64) -> Self {
+        Self {
+            turn: AtomicU64::new(packed(Turn::Head, now_ms)),
+            blocked: AtomicU64::new(NEVER),
+            unused: AtomicUsize::new(0),
+            verdict: AtomicU8::new(0),
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    /// Whose turn it is, and since when.
+    pub(super) fn turn(&self) -> (Turn, u64) {
+        let packed = self.turn.load(Relaxed);
+        let turn = match packed & 3 {
+            0 => Turn::Ours,
+            1 => Turn::Head,
+            _ => Turn::Idle,
+        };
+        (turn, packed >> 2)
+    }
+
+    /// A request begins.
+    pub(super) fn begin(&self, now_ms: u64) {
+        self.turn.store(packed(Turn::Ours, now_ms), Relaxed);
+        self.unused.store(0, Relaxed);
+    }
+
+    /// It was answered, or is gone.
+    pub(super) fn end(&self, now_ms: u64) {
+        self.turn.store(packed(Turn::Idle, now_ms), Relaxed);
+    }
+
+    /// Bytes came: all that came since the last request began.
+    pub(super) fn received(&self, bytes: usize, now_ms: impl FnOnce() -> u64) -> usize {
+        if self.turn().0 == Turn::Idle {
+            self.turn.store(packed(Turn::Head, now_ms()), Relaxed);
+        }
+        // One thread writes.
+        let unused = self.unused.load(Relaxed).saturating_add(bytes);
+        self.unused.store(unused, Relaxed);
+        unused
+    }
+
+    /// The client took something.
+    pub(super) fn moved(&self) {
+        if self.blocked.load(Relaxed) != NEVER {
+            self.blocked.store(NEVER, Relaxed);
+        }
+    }
+
+    /// The client takes nothing more for now.
+    pub(super) fn blocked(&self, now_ms: impl FnOnce() -> u64) {
+        if self.blocked.load(Relaxed) == NEVER {
+            self.blocked.store(now_ms(), Relaxed);
+        }
+    }
+
+    /// Since when it waits for its client, unless it does not, or has to go anyway.
+    pub(super) fn waiting_since(&self) -> Option<u64> {
+        let (turn, since) = self.turn();
+        (turn != Turn::Ours && self.verdict() == Verdict::Stay).then_some(since)
+    }
+
+    /// What the rules say of it now.
+    pub(super) fn judge(&self, rules: &Rules, now_ms: u64) -> Verdict {
+        let is_over =
+            |since: u64, limit: std::time::Duration| u128::from(now_ms.saturating_sub(since)) >= limit.as_millis();
+        let blocked = self.blocked.load(Relaxed);
+        if blocked != NEVER && is_over(blocked, rules.write) {
+            return Verdict::Stalled;
+        }
+        match self.turn() {
+            (Turn::Head, since) if is_over(since, rules.head) => Verdict::SlowHead,
+            (Turn::Idle, since) if is_over(since, rules.keep_alive) => Verdict::Idle,
+            _ => Verdict::Stay,
+        }
+    }
+
+    pub(super) fn verdict(&self) -> Verdict {
+        VERDICTS.get(usize::from(self.verdict.load(SeqCst))).copied().unwrap_or(Verdict::Stay)
+    }
+
+    /// Tells it to go, and wakes it so that it does.
+    pub(super) fn end_with(&self, verdict: Verdict) {
+        self.verdict.store(verdict as u8, SeqCst);
+        self.waker.wake();
+    }
+
+    /// It stays after all: a request came in between.
+    pub(super) fn pardon(&self) {
+        self.verdict.store(Verdict::Stay as u8, SeqCst);
+    }
+
+    /// Whom to wake. A verdict from before this call is not told again: look for it afterwards.
+    pub(super) fn wake_later(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+}
+
+fn packed(turn: Turn, now_ms: u64) -> u64 {
+    now_ms << 2
+        | match turn {
+            Turn::Ours => 0,
+            Turn::Head => 1,
+            Turn::Idle => 2,
+        }
+}
