@@ -7,6 +7,7 @@ mod breakdown;
 mod clock;
 mod commands;
 mod crash;
+mod door;
 mod events;
 mod expiry;
 mod fleet;

@@ -63,6 +63,15 @@ impl Guarded {
         }
         Poll::Ready(if verdict == Verdict::Stalled { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) })
     }
+
+    /// A connection that broke: the kernel too gives up on a client that takes nothing.
+    fn failed(&mut self, error: io::Error) -> io::Error {
+        if error.kind() == io::ErrorKind::TimedOut && !self.has_ended {
+            self.has_ended = true;
+            self.place.door.count(Verdict::Stalled);
+        }
+        error
+    }
 }
 
 impl AsyncRead for Guarded {
@@ -95,7 +104,7 @@ impl AsyncRead for Guarded {
                     verdict => this.end(verdict, cx),
                 }
             }
-            failed => failed,
+            Poll::Ready(Err(error)) => Poll::Ready(Err(this.failed(error))),
         }
     }
 }
@@ -106,7 +115,7 @@ impl AsyncWrite for Guarded {
         if this.place.slot.verdict() == Verdict::Stalled {
             ready!(this.end(Verdict::Stalled, cx))?;
         }
-        let written = Pin::new(&mut this.tcp).poll_write(cx, bytes);
+        let written = Pin::new(&mut this.tcp).poll_write(cx, bytes).map_err(|error| this.failed(error));
         let (slot, door) = (&this.place.slot, &this.place.door);
         if written.is_pending() {
             slot.blocked(|| door.now_ms());
