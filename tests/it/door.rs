@@ -162,6 +162,15 @@ async fn a_head_without_end_is_cut_off() {
     endless.send("GET /v1/ride-states HTTP/1.1\r\nhost: here\r\nx-endless: ").await;
     endless.flood(&"x".repeat(8192)).await;
     gateway.public().get("/v1/ride-states").send().await.expect(200);
+    let with_field_of = |bytes: usize| {
+        format!("{}x-long: {}\r\n\r\n", GET.trim_end_matches("\r\n\r\n").to_owned() + "\r\n", "x".repeat(bytes))
+    };
+    for (bytes, status) in [(15 * 1024, "200"), (20 * 1024, "431"), (100 * 1024, "431")] {
+        let mut long = Raw::from("127.0.0.1", &gateway).await;
+        long.send(&with_field_of(bytes)).await;
+        let answer = long.answer().await.expect("an answer");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{bytes}: {answer}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,6 +21,9 @@ use crate::{
 /// The tail during an attack, in tails without one.
 const GOAL: f64 = 2.0;
 
+/// Who visits; each far below what one passenger may do.
+const VISITORS: usize = 20;
+
 /// The options of `cargo xtask bench door`.
 #[derive(Args)]
 pub(crate) struct Options {
@@ -42,8 +45,8 @@ pub(crate) async fn run(options: &Options) -> Result<bool, String> {
     let mut report = Report::new(options.quick, &places.data)?;
     let (rounds, time) = if options.quick { (1, Duration::from_secs(2)) } else { (3, Duration::from_secs(15)) };
     let gateway = Gateway::start_as_shipped(&places.gateway, &places.folder("door"), &[]).await?;
-    let passenger = Client::new(gateway.url())?.passengers(0, 1).await?.remove(0);
-    let visitors = Visitors::new(gateway.public(), passenger.token());
+    let passengers = Client::new(gateway.url())?.passengers(0, VISITORS).await?;
+    let visitors = Visitors::new(gateway.public(), passengers.iter().map(|passenger| passenger.token().to_owned()));
     // Caches, connections, the first of everything.
     visitors.come(time / 2).await?;
     for attack in Attack::ALL.iter().filter(|attack| options.only.is_empty() || options.only.contains(attack)) {

@@ -28,6 +28,8 @@ const ADDRESSES: usize = 200;
 const PACE: Duration = Duration::from_millis(500);
 /// After a connection that was refused or cut off, before the next.
 const AGAIN: Duration = Duration::from_millis(20);
+/// The same for who has nothing to say anyway.
+const AGAIN_IDLE: Duration = Duration::from_secs(1);
 /// What an attack gets to build up.
 const BUILD_UP: Duration = Duration::from_secs(60);
 /// Connections that are opened at the same time.
@@ -48,8 +50,6 @@ pub(crate) enum Attack {
     EndlessBodies,
     /// 20 connections of one address that send requests a hundred at a time
     Pipelines,
-    /// 500 connections at a time that come and go, from one address
-    Churn,
 }
 
 /// An attack that lasts.
@@ -72,15 +72,8 @@ struct Count {
 
 impl Attack {
     /// Every way.
-    pub(crate) const ALL: [Self; 7] = [
-        Self::SlowHeads,
-        Self::SlowBodies,
-        Self::Idle,
-        Self::EndlessHeads,
-        Self::EndlessBodies,
-        Self::Pipelines,
-        Self::Churn,
-    ];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::SlowHeads, Self::SlowBodies, Self::Idle, Self::EndlessHeads, Self::EndlessBodies, Self::Pipelines];
 
     /// In words.
     pub(crate) fn name(self) -> &'static str {
@@ -91,7 +84,6 @@ impl Attack {
             Self::EndlessHeads => "50 endless heads",
             Self::EndlessBodies => "50 endless bodies",
             Self::Pipelines => "20 pipelines of one address",
-            Self::Churn => "connections of one address that come and go",
         }
     }
 
@@ -101,7 +93,6 @@ impl Attack {
             Self::Idle => 10_000,
             Self::EndlessHeads | Self::EndlessBodies => 50,
             Self::Pipelines => 20,
-            Self::Churn => 500,
         }
     }
 
@@ -114,7 +105,7 @@ impl Attack {
         let (mut attackers, count) = (JoinSet::new(), Arc::new(Count::default()));
         let each = stream::iter(0..self.attackers()).map(|number| async move {
             // Whoever floods does so from one address: what many may do together is no matter of connections.
-            let from = if matches!(self, Self::Pipelines | Self::Churn) { 0 } else { number % ADDRESSES };
+            let from = if self == Self::Pipelines { 0 } else { number % ADDRESSES };
             (from, connect(gateway, from).await)
         });
         let mut each = each.buffer_unordered(OPENING);
@@ -146,7 +137,7 @@ impl Attack {
                 let _ = self.once(&mut connection, count).await;
                 drop(open);
             }
-            sleep(AGAIN).await;
+            sleep(if self == Self::Idle { AGAIN_IDLE } else { AGAIN }).await;
             next = connect(gateway, from).await.ok();
             count.opened.fetch_add(u64::from(next.is_some()), Relaxed);
         }
@@ -210,7 +201,6 @@ impl Attack {
                 };
                 tokio::select! { ended = send => ended, ended = take => ended }
             }
-            Self::Churn => Ok(()),
         }
     }
 }

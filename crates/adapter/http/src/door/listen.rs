@@ -73,9 +73,13 @@ where
     let server = builder.listen("http", listener, move || {
         let app = map_config(app().into_factory(), |()| AppConfig::default());
         let app = apply_fn_factory(app, |request: Request, app: &S::Service| {
-            let under_way = request.conn_data::<Line>().map(Line::begin);
+            let (under_way, after_others) = request.conn_data::<Line>().map(|line| line.begin(&request)).unzip();
             let answer = app.call(request);
             async move {
+                // Whoever sends many requests at once gets one at a time, as everybody does.
+                if after_others == Some(true) {
+                    tokio::task::yield_now().await;
+                }
                 let response: Response<BoxBody> = answer.await?.into();
                 Ok::<_, Error>(response.map_body(|_, body| Answer { body, _under_way: under_way }))
             }

@@ -38,8 +38,6 @@ use crate::config::ProxyNet;
 
 /// What the kernel may hold of answers that a client has not taken yet, bytes. Left to itself it takes megabytes for each.
 const SEND_BUFFER: usize = 64 * 1024;
-/// What the framework reads ahead of the requests that it has begun, twice.
-const READ_AHEAD: usize = 2 * 128 * 1024;
 
 /// What one listener puts up with.
 pub(crate) struct Rules {
@@ -110,11 +108,6 @@ impl Door {
 
     fn now_ms(&self) -> u64 {
         u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// What a connection may bring that no request was made of, bytes.
-    fn unused_limit(&self) -> usize {
-        self.rules.body_limit + READ_AHEAD
     }
 
     fn count(&self, verdict: Verdict) {

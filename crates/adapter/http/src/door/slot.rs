@@ -4,13 +4,18 @@
 //! and leave a verdict, which the connection carries out itself.
 
 use std::{
-    sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst},
+    sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst},
     task::Waker,
 };
 
 use futures_util::task::AtomicWaker;
 
 use super::Rules;
+
+/// Longest head of a request, bytes.
+pub(super) const HEAD_LIMIT: usize = 16 * 1024;
+/// What the framework reads ahead of a handler.
+const READ_AHEAD: usize = 128 * 1024;
 
 /// Whose turn it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +58,10 @@ pub(super) struct Slot {
     blocked: AtomicU64,
     /// Bytes that came since the last request began.
     unused: AtomicUsize,
+    /// What it may bring until the next request begins, bytes.
+    allowed: AtomicUsize,
+    /// No request was begun since it last had its turn among the connections of its thread.
+    fresh: AtomicBool,
     verdict: AtomicU8,
     waker: AtomicWaker,
 }
@@ -64,6 +73,8 @@ impl Slot {
             turn: AtomicU64::new(packed(Turn::Head, now_ms)),
             blocked: AtomicU64::new(NEVER),
             unused: AtomicUsize::new(0),
+            allowed: AtomicUsize::new(HEAD_LIMIT),
+            fresh: AtomicBool::new(true),
             verdict: AtomicU8::new(0),
             waker: AtomicWaker::new(),
         }
@@ -80,26 +91,48 @@ impl Slot {
         (turn, packed >> 2)
     }
 
-    /// A request begins.
-    pub(super) fn begin(&self, now_ms: u64) {
+    /// A request begins; after it the client may bring so much until the next. Gives whether others should come first: it
+    /// is not the first request in a row.
+    pub(super) fn begin(&self, now_ms: u64, allowed: usize) -> bool {
         self.turn.store(packed(Turn::Ours, now_ms), Relaxed);
         self.unused.store(0, Relaxed);
+        self.allowed.store(allowed, Relaxed);
+        !self.fresh.swap(false, Relaxed)
+    }
+
+    /// It has its turn among the connections of its thread.
+    pub(super) fn visited(&self) {
+        self.fresh.store(true, Relaxed);
     }
 
     /// It was answered, or is gone.
     pub(super) fn end(&self, now_ms: u64) {
         self.turn.store(packed(Turn::Idle, now_ms), Relaxed);
+        self.unused.store(0, Relaxed);
     }
 
-    /// Bytes came: all that came since the last request began.
-    pub(super) fn received(&self, bytes: usize, now_ms: impl FnOnce() -> u64) -> usize {
+    /// Bytes came.
+    pub(super) fn received(&self, bytes: usize, now_ms: impl FnOnce() -> u64) {
         if self.turn().0 == Turn::Idle {
             self.turn.store(packed(Turn::Head, now_ms()), Relaxed);
         }
         // One thread writes.
-        let unused = self.unused.load(Relaxed).saturating_add(bytes);
-        self.unused.store(unused, Relaxed);
-        unused
+        self.unused.store(self.unused.load(Relaxed).saturating_add(bytes), Relaxed);
+    }
+
+    /// Whether it brought so much that no request can come of it any more. Asked when the framework has seen all of it.
+    pub(super) fn is_endless(&self, body_limit: usize) -> bool {
+        let unused = self.unused.load(Relaxed);
+        match self.turn().0 {
+            // What the handler takes, and what the framework reads ahead of it.
+            Turn::Ours => unused > body_limit + READ_AHEAD,
+            Turn::Head | Turn::Idle => unused >= self.allowed.load(Relaxed),
+        }
+    }
+
+    /// Whether the next that comes is a head, and no body that nobody wanted.
+    pub(super) fn expects_head(&self) -> bool {
+        self.turn().0 != Turn::Ours && self.allowed.load(Relaxed) <= HEAD_LIMIT
     }
 
     /// The client took something.

@@ -8,18 +8,32 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use actix_web::{http::header::HttpDate, rt::net::TcpStream};
+use actix_http::{HttpMessage as _, Request};
+use actix_web::{
+    http::header::{CONTENT_LENGTH, HttpDate},
+    rt::net::TcpStream,
+};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     Door,
     register::Place,
-    slot::{Slot, Turn, Verdict},
+    slot::{HEAD_LIMIT, Slot, Turn, Verdict},
 };
+
+/// What one connection may read before the others of its thread have their turn, and before what it read is looked at.
+const READ_AT_ONCE: usize = 8 * 1024;
+/// What is taken from a connection that is cut off, unread, so that its client gets to see why.
+const THROWN_AWAY: usize = 16 * READ_AT_ONCE;
+
+/// What may be left of a body that nobody wanted, in largest bodies.
+const SKIPPED_BODIES: usize = 4;
 
 pub(crate) struct Guarded {
     tcp: TcpStream,
     place: Place,
+    /// Bytes read since the others had their turn.
+    read: usize,
     has_ended: bool,
 }
 
@@ -31,7 +45,7 @@ pub(super) struct UnderWay {
 
 impl Guarded {
     pub(super) fn new(tcp: TcpStream, place: Place) -> Self {
-        Self { tcp, place, has_ended: false }
+        Self { tcp, place, read: 0, has_ended: false }
     }
 
     /// What a request on this connection tells it with.
@@ -56,12 +70,35 @@ impl Guarded {
         if !self.has_ended {
             self.has_ended = true;
             self.place.door.count(verdict);
+            // There is no request yet that could be answered. Whoever takes nothing gets nothing.
             if verdict == Verdict::SlowHead {
-                // There is no request yet that could be answered. Whoever takes nothing gets nothing.
-                let _ = Pin::new(&mut self.tcp).poll_write(cx, too_slow(&self.place.door).as_bytes());
+                self.tell("408 Request Timeout", cx);
+            } else if verdict == Verdict::Endless && self.place.slot.expects_head() {
+                self.tell("431 Request Header Fields Too Large", cx);
+            }
+            if verdict == Verdict::Endless {
+                self.throw_away();
             }
         }
         Poll::Ready(if verdict == Verdict::Stalled { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) })
+    }
+
+    /// An answer to no request (RFC 9110, section 15.5.9; RFC 6585, section 5).
+    fn tell(&mut self, status: &str, cx: &mut Context<'_>) {
+        let now_ms = u64::try_from(self.place.door.clock.now().0).unwrap_or(0);
+        let date = HttpDate::from(SystemTime::UNIX_EPOCH + Duration::from_millis(now_ms));
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\ndate: {date}\r\n\r\n");
+        let _ = Pin::new(&mut self.tcp).poll_write(cx, answer.as_bytes());
+    }
+
+    /// Takes what came meanwhile: a connection that is closed over unread bytes is reset, and the answer may be lost.
+    fn throw_away(&mut self) {
+        let mut nothing = [0; READ_AT_ONCE];
+        for _ in 0..THROWN_AWAY / READ_AT_ONCE {
+            if !matches!(self.tcp.try_read(&mut nothing), Ok(1..)) {
+                return;
+            }
+        }
     }
 
     /// A connection that broke: the kernel too gives up on a client that takes nothing.
@@ -77,6 +114,15 @@ impl Guarded {
 impl AsyncRead for Guarded {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        this.place.slot.visited();
+        if this.read >= READ_AT_ONCE {
+            this.read = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if this.read == 0 && this.place.slot.is_endless(this.place.door.rules.body_limit) {
+            return this.end(Verdict::Endless, cx);
+        }
         let verdict = this.verdict();
         // A request that crosses the end of an idle connection on its way is served.
         if !matches!(verdict, Verdict::Stay | Verdict::Idle) {
@@ -87,10 +133,8 @@ impl AsyncRead for Guarded {
             Poll::Ready(Ok(())) => {
                 let (place, bytes) = (&this.place, buffer.filled().len() - before);
                 if bytes > 0 {
-                    if place.slot.received(bytes, || place.door.now_ms()) > place.door.unused_limit() {
-                        buffer.set_filled(before);
-                        return this.end(Verdict::Endless, cx);
-                    }
+                    place.slot.received(bytes, || place.door.now_ms());
+                    this.read += bytes;
                     if verdict == Verdict::Idle {
                         place.slot.pardon();
                     }
@@ -98,6 +142,7 @@ impl AsyncRead for Guarded {
                 Poll::Ready(Ok(()))
             }
             Poll::Pending => {
+                this.read = 0;
                 this.place.slot.wake_later(cx.waker());
                 match this.verdict() {
                     Verdict::Stay => Poll::Pending,
@@ -142,10 +187,14 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// A request begins.
-    pub(super) fn begin(&self) -> UnderWay {
-        self.slot.begin(self.door.now_ms());
-        UnderWay { slot: self.slot.clone(), door: self.door.clone() }
+    /// A request begins. Whether others should come first: this connection has just had one.
+    pub(super) fn begin(&self, request: &Request) -> (UnderWay, bool) {
+        // What is left of a body that nobody wanted is skipped by the framework: its sender should see the answer.
+        let has_body = request.chunked().unwrap_or(true) || request.headers().contains_key(CONTENT_LENGTH);
+        let skipped = (self.door.rules.body_limit * SKIPPED_BODIES).max(HEAD_LIMIT + 1);
+        let allowed = if has_body { skipped } else { HEAD_LIMIT };
+        let after_others = self.slot.begin(self.door.now_ms(), allowed);
+        (UnderWay { slot: self.slot.clone(), door: self.door.clone() }, after_others)
     }
 }
 
@@ -153,11 +202,4 @@ impl Drop for UnderWay {
     fn drop(&mut self) {
         self.slot.end(self.door.now_ms());
     }
-}
-
-/// RFC 9110, section 15.5.9.
-fn too_slow(door: &Door) -> String {
-    let since = Duration::from_millis(u64::try_from(door.clock.now().0).unwrap_or(0));
-    let date = HttpDate::from(SystemTime::UNIX_EPOCH + since);
-    format!("HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\ndate: {date}\r\n\r\n")
 }
