@@ -25,6 +25,7 @@ use socket2::{Domain, Protocol as Transport, Socket, Type};
 
 use super::{
     Door,
+    slot::Pace,
     stream::{Guarded, Line, UnderWay},
 };
 
@@ -32,6 +33,9 @@ use super::{
 const BACKLOG: i32 = 4096;
 /// How long the rest of a body that nobody wanted is waited for, so that its sender reads the answer.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// Between two requests of a client that sends many without waiting for an answer, where it is slowed down.
+const LATER: Duration = Duration::from_millis(10);
 
 /// A listening socket.
 ///
@@ -73,13 +77,18 @@ where
     let server = builder.listen("http", listener, move || {
         let app = map_config(app().into_factory(), |()| AppConfig::default());
         let app = apply_fn_factory(app, |request: Request, app: &S::Service| {
-            let (under_way, after_others) = request.conn_data::<Line>().map(|line| line.begin(&request)).unzip();
+            let line = request.conn_data::<Line>().cloned();
+            let pace = line.as_ref().map_or(Pace::Now, |line| line.asked(&request));
+            let begun = if pace == Pace::Now { line.as_ref().map(Line::begin) } else { None };
             let answer = app.call(request);
             async move {
                 // Whoever sends many requests at once gets one at a time, as everybody does.
-                if after_others == Some(true) {
-                    tokio::task::yield_now().await;
+                match pace {
+                    Pace::Now => {}
+                    Pace::AfterOthers => tokio::task::yield_now().await,
+                    Pace::Later => tokio::time::sleep(LATER).await,
                 }
+                let under_way = begun.or_else(|| line.as_ref().map(Line::begin));
                 let response: Response<BoxBody> = answer.await?.into();
                 Ok::<_, Error>(response.map_body(|_, body| Answer { body, _under_way: under_way }))
             }

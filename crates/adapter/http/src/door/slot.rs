@@ -14,6 +14,8 @@ use super::Rules;
 
 /// Longest head of a request, bytes.
 pub(super) const HEAD_LIMIT: usize = 16 * 1024;
+/// Requests that a client may send without waiting for an answer before it is slowed down.
+pub(super) const ROW: usize = 32;
 /// What the framework reads ahead of a handler.
 const READ_AHEAD: usize = 128 * 1024;
 
@@ -26,6 +28,17 @@ pub(super) enum Turn {
     Head,
     /// The client's: it may send another request, or not.
     Idle,
+}
+
+/// When a request may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// At once.
+    Now,
+    /// The connection has just had one: after those of others that are here.
+    AfterOthers,
+    /// The connection has had many without waiting for an answer: after a while.
+    Later,
 }
 
 /// What becomes of a connection.
@@ -62,6 +75,10 @@ pub(super) struct Slot {
     allowed: AtomicUsize,
     /// No request was begun since it last had its turn among the connections of its thread.
     fresh: AtomicBool,
+    /// Requests since the client last waited for an answer.
+    row: AtomicUsize,
+    /// A request is here and may not begin yet.
+    held_back: AtomicBool,
     verdict: AtomicU8,
     waker: AtomicWaker,
 }
@@ -75,6 +92,8 @@ impl Slot {
             unused: AtomicUsize::new(0),
             allowed: AtomicUsize::new(HEAD_LIMIT),
             fresh: AtomicBool::new(true),
+            row: AtomicUsize::new(0),
+            held_back: AtomicBool::new(false),
             verdict: AtomicU8::new(0),
             waker: AtomicWaker::new(),
         }
@@ -91,13 +110,27 @@ impl Slot {
         (turn, packed >> 2)
     }
 
-    /// A request begins; after it the client may bring so much until the next. Gives whether others should come first: it
-    /// is not the first request in a row.
-    pub(super) fn begin(&self, now_ms: u64, allowed: usize) -> bool {
-        self.turn.store(packed(Turn::Ours, now_ms), Relaxed);
+    /// A request is here; after it the client may bring so much until the next. Gives when it may begin.
+    pub(super) fn asked(&self, allowed: usize) -> Pace {
+        let row = self.row.load(Relaxed).saturating_add(1);
+        self.row.store(row, Relaxed);
         self.unused.store(0, Relaxed);
         self.allowed.store(allowed, Relaxed);
-        !self.fresh.swap(false, Relaxed)
+        let pace = if row > ROW {
+            Pace::Later
+        } else if self.fresh.swap(false, Relaxed) {
+            Pace::Now
+        } else {
+            Pace::AfterOthers
+        };
+        self.held_back.store(pace != Pace::Now, Relaxed);
+        pace
+    }
+
+    /// A request begins.
+    pub(super) fn begin(&self, now_ms: u64) {
+        self.turn.store(packed(Turn::Ours, now_ms), Relaxed);
+        self.held_back.store(false, Relaxed);
     }
 
     /// It has its turn among the connections of its thread.
@@ -113,7 +146,8 @@ impl Slot {
 
     /// Bytes came.
     pub(super) fn received(&self, bytes: usize, now_ms: impl FnOnce() -> u64) {
-        if self.turn().0 == Turn::Idle {
+        if self.turn().0 == Turn::Idle && !self.held_back.load(Relaxed) {
+            self.row.store(0, Relaxed);
             self.turn.store(packed(Turn::Head, now_ms()), Relaxed);
         }
         // One thread writes.
@@ -123,16 +157,22 @@ impl Slot {
     /// Whether it brought so much that no request can come of it any more. Asked when the framework has seen all of it.
     pub(super) fn is_endless(&self, body_limit: usize) -> bool {
         let unused = self.unused.load(Relaxed);
-        match self.turn().0 {
+        if self.has_request() {
             // What the handler takes, and what the framework reads ahead of it.
-            Turn::Ours => unused > body_limit + READ_AHEAD,
-            Turn::Head | Turn::Idle => unused >= self.allowed.load(Relaxed),
+            unused > body_limit + READ_AHEAD
+        } else {
+            unused >= self.allowed.load(Relaxed)
         }
     }
 
     /// Whether the next that comes is a head, and no body that nobody wanted.
     pub(super) fn expects_head(&self) -> bool {
-        self.turn().0 != Turn::Ours && self.allowed.load(Relaxed) <= HEAD_LIMIT
+        !self.has_request() && self.allowed.load(Relaxed) <= HEAD_LIMIT
+    }
+
+    /// Whether one is under way, or held back.
+    fn has_request(&self) -> bool {
+        self.turn().0 == Turn::Ours || self.held_back.load(Relaxed)
     }
 
     /// The client took something.

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::{
     Door,
     register::Place,
-    slot::{HEAD_LIMIT, Slot, Turn, Verdict},
+    slot::{HEAD_LIMIT, Pace, Slot, Turn, Verdict},
 };
 
 /// What one connection may read before the others of its thread have their turn, and before what it read is looked at.
@@ -38,10 +38,7 @@ pub(crate) struct Guarded {
 }
 
 /// A request that is under way: from its head to the end of its answer.
-pub(super) struct UnderWay {
-    slot: Arc<Slot>,
-    door: Arc<Door>,
-}
+pub(super) struct UnderWay(Line);
 
 impl Guarded {
     pub(super) fn new(tcp: TcpStream, place: Place) -> Self {
@@ -181,25 +178,31 @@ impl AsyncWrite for Guarded {
 }
 
 /// From a request to its connection.
+#[derive(Clone)]
 pub(super) struct Line {
     slot: Arc<Slot>,
     door: Arc<Door>,
 }
 
 impl Line {
-    /// A request begins. Whether others should come first: this connection has just had one.
-    pub(super) fn begin(&self, request: &Request) -> (UnderWay, bool) {
+    /// A request is here. When it may begin.
+    pub(super) fn asked(&self, request: &Request) -> Pace {
         // What is left of a body that nobody wanted is skipped by the framework: its sender should see the answer.
         let has_body = request.chunked().unwrap_or(true) || request.headers().contains_key(CONTENT_LENGTH);
         let skipped = (self.door.rules.body_limit * SKIPPED_BODIES).max(HEAD_LIMIT + 1);
-        let allowed = if has_body { skipped } else { HEAD_LIMIT };
-        let after_others = self.slot.begin(self.door.now_ms(), allowed);
-        (UnderWay { slot: self.slot.clone(), door: self.door.clone() }, after_others)
+        self.slot.asked(if has_body { skipped } else { HEAD_LIMIT })
+    }
+
+    /// It begins.
+    pub(super) fn begin(&self) -> UnderWay {
+        self.slot.begin(self.door.now_ms());
+        UnderWay(self.clone())
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.slot.end(self.door.now_ms());
+        let Line { slot, door } = &self.0;
+        slot.end(door.now_ms());
     }
 }

@@ -4,7 +4,7 @@ use prometheus::Registry;
 
 use super::{
     register::{Place, beyond},
-    slot::{HEAD_LIMIT, Turn},
+    slot::{HEAD_LIMIT, Pace, ROW, Turn},
     *,
 };
 
@@ -53,7 +53,7 @@ fn who_has_waited_longest_for_its_client_makes_room() {
     let door = door(4);
     let places: Vec<Place> = (0..4).map(|i| enter(&door, &format!("192.0.2.{i}")).unwrap()).collect();
     // The first has a request under way, the third has waited longest.
-    places[0].slot.begin(1, 10);
+    places[0].slot.begin(1);
     for (place, since) in places.iter().zip([0, 30, 10, 20]).skip(1) {
         place.slot.end(since);
     }
@@ -66,7 +66,7 @@ fn who_has_waited_longest_for_its_client_makes_room() {
 fn nobody_is_let_in_where_every_connection_has_a_request_under_way() {
     let door = door(4);
     let places: Vec<Place> = (0..4).map(|i| enter(&door, &format!("192.0.2.{i}")).unwrap()).collect();
-    places.iter().for_each(|place| _ = place.slot.begin(1, 10));
+    places.iter().for_each(|place| place.slot.begin(1));
     assert_eq!(enter(&door, "192.0.2.9").err(), Some(Refused::Full));
     assert_eq!(door.register.open(), 4);
 }
@@ -76,7 +76,7 @@ fn one_that_waits_is_found_among_many_that_do_not() {
     let door = door(1_000);
     let places: Vec<Place> =
         (0..1_000).map(|i| enter(&door, &format!("10.0.{}.{}", i / 250, i % 250)).unwrap()).collect();
-    places.iter().for_each(|place| _ = place.slot.begin(1, 10));
+    places.iter().for_each(|place| place.slot.begin(1));
     places[777].slot.end(1);
     let _newcomer = enter(&door, "192.0.2.9").unwrap();
     assert_eq!(places[777].slot.verdict(), Verdict::MakeRoom);
@@ -99,7 +99,7 @@ fn each_wait_has_its_own_time() {
     let (_, connected) = slot.turn();
     assert_eq!(judged(connected + 4_999), Verdict::Stay);
     assert_eq!(judged(connected + 5_000), Verdict::SlowHead, "the first head");
-    slot.begin(100, 10);
+    slot.begin(100);
     assert_eq!(judged(1_000_000), Verdict::Stay, "a request may take its time");
     slot.end(200_000);
     assert_eq!((judged(274_999), judged(275_000)), (Verdict::Stay, Verdict::Idle));
@@ -111,7 +111,7 @@ fn each_wait_has_its_own_time() {
         (Verdict::Stay, Verdict::SlowHead),
         "a later head, from its first byte"
     );
-    slot.begin(276_000, 10);
+    slot.begin(276_000);
     slot.blocked(|| 280_000);
     slot.blocked(|| 300_000);
     assert_eq!((judged(309_999), judged(310_000)), (Verdict::Stay, Verdict::Stalled), "a reader who takes nothing");
@@ -128,23 +128,41 @@ fn what_comes_without_a_request_has_an_end() {
     assert!(!slot.is_endless(body_limit));
     slot.received(1, || 1);
     assert!(slot.is_endless(body_limit), "a head");
-    slot.begin(2, 100);
+    slot.asked(100);
+    slot.begin(2);
     slot.received(body_limit + 128 * 1024, || 2);
     assert!(!slot.is_endless(body_limit));
     slot.received(1, || 2);
     assert!(slot.is_endless(body_limit), "a body");
-    slot.begin(3, 100);
+    slot.asked(100);
+    slot.begin(3);
     slot.end(3);
     slot.received(100, || 3);
     assert!(slot.is_endless(body_limit), "the rest of a body that nobody wanted");
 }
 
 #[test]
-fn a_second_request_in_a_row_lets_others_go_first() {
+fn whoever_does_not_wait_for_answers_takes_turns_and_is_slowed_down() {
     let door = door(10);
     let slot = &enter(&door, "192.0.2.1").unwrap().slot;
+    let ask = || {
+        let pace = slot.asked(10);
+        slot.begin(1);
+        slot.end(1);
+        pace
+    };
     slot.visited();
-    assert_eq!([slot.begin(1, 10), slot.begin(1, 10)], [false, true]);
+    assert_eq!([ask(), ask()], [Pace::Now, Pace::AfterOthers]);
+    for _ in 2..ROW {
+        slot.visited();
+        assert_eq!(ask(), Pace::Now);
+    }
     slot.visited();
-    assert!(!slot.begin(2, 10));
+    assert_eq!(slot.asked(10), Pace::Later);
+    slot.received(1, || 1);
+    assert_eq!(slot.asked(10), Pace::Later, "more of the same while it is held back");
+    slot.begin(1);
+    slot.end(1);
+    slot.received(1, || 1);
+    assert_eq!(ask(), Pace::Now, "it had waited for its answer");
 }
