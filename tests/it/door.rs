@@ -11,7 +11,7 @@ use tokio::{
     time::{Duration, timeout},
 };
 
-use crate::harness::{Gateway, PATIENCE, eventually, text};
+use crate::harness::{Gateway, PATIENCE, eventually, slow, text};
 
 const GET: &str = "GET /v1/ride-states HTTP/1.1\r\nhost: here\r\n\r\n";
 /// More than the kernel holds for two sockets of this machine, and than the gateway may read in vain.
@@ -165,7 +165,7 @@ async fn a_head_without_end_is_cut_off() {
     let with_field_of = |bytes: usize| {
         format!("{}x-long: {}\r\n\r\n", GET.trim_end_matches("\r\n\r\n").to_owned() + "\r\n", "x".repeat(bytes))
     };
-    for (bytes, status) in [(15 * 1024, "200"), (20 * 1024, "431"), (100 * 1024, "431")] {
+    for (bytes, status) in [(15 * 1024, "200"), (20 * 1024, "431"), (50 * 1024, "431")] {
         let mut long = Raw::from("127.0.0.1", &gateway).await;
         long.send(&with_field_of(bytes)).await;
         let answer = long.answer().await.expect("an answer");
@@ -307,6 +307,33 @@ async fn a_hundred_requests_sent_at_once_are_answered_in_order() {
         let answer = connection.answer().await.expect("an answer");
         assert!(answer.contains(&format!("\"instance\":\"/v1/nothing-{i}\"")), "the {i}th: {answer}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_behind_a_slow_request_waits_and_is_answered() {
+    let gateway = Gateway::start().await;
+    let passenger = gateway.passenger().await;
+    gateway.script("routing", &slow(350)).await;
+    let mut connection = Raw::from("127.0.0.1", &gateway).await;
+    let token = passenger.api.token.as_deref().unwrap();
+    let first = format!(
+        "GET /v1/products?lat=40.758&lng=-73.9855 HTTP/1.1\r\nhost: here\r\nauthorization: Bearer {token}\r\n\r\n"
+    );
+    // Much more than is read ahead, and few requests.
+    let rest = format!("{}x-long: {}\r\n\r\n", GET.trim_end_matches("\r\n"), "x".repeat(8_000)).repeat(20);
+    let (mut reading, mut writing) = connection.0.split();
+    let send = async { writing.write_all((first + &rest).as_bytes()).await.unwrap() };
+    let take = async {
+        let (mut answers, mut heads) = (String::new(), 0);
+        while heads < 21 {
+            let mut some = [0; 8192];
+            let bytes = reading.read(&mut some).await.unwrap();
+            assert!(bytes > 0, "it ended after {heads} answers: {answers}");
+            answers += &String::from_utf8_lossy(&some[..bytes]);
+            heads = answers.matches("HTTP/1.1 200 OK").count();
+        }
+    };
+    timeout(PATIENCE, async { tokio::join!(send, take) }).await.expect("all are answered");
 }
 
 #[tokio::test(flavor = "multi_thread")]

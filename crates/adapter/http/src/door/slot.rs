@@ -17,7 +17,7 @@ pub(super) const HEAD_LIMIT: usize = 16 * 1024;
 /// Requests that a client may send without waiting for an answer before it is slowed down.
 pub(super) const ROW: usize = 32;
 /// What the framework reads ahead of a handler.
-const READ_AHEAD: usize = 128 * 1024;
+const READ_AHEAD: usize = 64 * 1024;
 
 /// Whose turn it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +79,8 @@ pub(super) struct Slot {
     row: AtomicUsize,
     /// A request is here and may not begin yet.
     held_back: AtomicBool,
+    /// It is not read from until a request is answered.
+    ahead: AtomicBool,
     verdict: AtomicU8,
     waker: AtomicWaker,
 }
@@ -94,6 +96,7 @@ impl Slot {
             fresh: AtomicBool::new(true),
             row: AtomicUsize::new(0),
             held_back: AtomicBool::new(false),
+            ahead: AtomicBool::new(false),
             verdict: AtomicU8::new(0),
             waker: AtomicWaker::new(),
         }
@@ -142,6 +145,10 @@ impl Slot {
     pub(super) fn end(&self, now_ms: u64) {
         self.turn.store(packed(Turn::Idle, now_ms), Relaxed);
         self.unused.store(0, Relaxed);
+        if self.ahead.load(Relaxed) {
+            self.ahead.store(false, Relaxed);
+            self.waker.wake();
+        }
     }
 
     /// Bytes came.
@@ -163,6 +170,17 @@ impl Slot {
         } else {
             unused >= self.allowed.load(Relaxed)
         }
+    }
+
+    /// Whether it brought enough behind a request without a body: more is not read until that is answered. The framework
+    /// would go round without rest over a full buffer.
+    pub(super) fn is_ahead(&self) -> bool {
+        let is_ahead =
+            self.has_request() && self.allowed.load(Relaxed) <= HEAD_LIMIT && self.unused.load(Relaxed) >= HEAD_LIMIT;
+        if is_ahead {
+            self.ahead.store(true, Relaxed);
+        }
+        is_ahead
     }
 
     /// Whether the next that comes is a head, and no body that nobody wanted.

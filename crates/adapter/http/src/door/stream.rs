@@ -24,7 +24,7 @@ use super::{
 /// What one connection may read before the others of its thread have their turn, and before what it read is looked at.
 const READ_AT_ONCE: usize = 8 * 1024;
 /// What is taken from a connection that is cut off, unread, so that its client gets to see why.
-const THROWN_AWAY: usize = 16 * READ_AT_ONCE;
+const THROWN_AWAY: usize = 6 * READ_AT_ONCE;
 
 /// What may be left of a body that nobody wanted, in largest bodies.
 const SKIPPED_BODIES: usize = 4;
@@ -124,6 +124,10 @@ impl AsyncRead for Guarded {
         // A request that crosses the end of an idle connection on its way is served.
         if !matches!(verdict, Verdict::Stay | Verdict::Idle) {
             return this.end(verdict, cx);
+        }
+        if this.place.slot.is_ahead() {
+            this.place.slot.wake_later(cx.waker());
+            return Poll::Pending;
         }
         let before = buffer.filled().len();
         match Pin::new(&mut this.tcp).poll_read(cx, buffer) {

@@ -128,9 +128,15 @@ fn what_comes_without_a_request_has_an_end() {
     assert!(!slot.is_endless(body_limit));
     slot.received(1, || 1);
     assert!(slot.is_endless(body_limit), "a head");
-    slot.asked(100);
+    slot.asked(HEAD_LIMIT);
     slot.begin(2);
-    slot.received(body_limit + 128 * 1024, || 2);
+    slot.received(HEAD_LIMIT, || 2);
+    assert!(slot.is_ahead() && !slot.is_endless(body_limit), "requests behind a request wait");
+    slot.end(2);
+    assert!(!slot.is_ahead());
+    slot.asked(HEAD_LIMIT + 1);
+    slot.begin(2);
+    slot.received(body_limit + 64 * 1024, || 2);
     assert!(!slot.is_endless(body_limit));
     slot.received(1, || 2);
     assert!(slot.is_endless(body_limit), "a body");
