@@ -121,6 +121,10 @@ impl Attack {
                     }
                 });
             }
+            // Who is idle has been answered: until then it is one more visitor.
+            while self == Self::Idle && count.answers.load(Relaxed) < self.attackers() as u64 {
+                sleep(AGAIN).await;
+            }
             Ok::<_, String>(())
         };
         tokio::time::timeout(BUILD_UP, connected).await.map_err(|_| "the attack did not build up in time")??;
@@ -168,6 +172,9 @@ impl Attack {
             }
             Self::Idle => {
                 writing.write_all(GET.as_bytes()).await?;
+                if reading.read(&mut nothing).await? > 0 {
+                    count.answers.fetch_add(1, Relaxed);
+                }
                 while reading.read(&mut nothing).await? > 0 {}
                 Ok(())
             }
