@@ -21,7 +21,7 @@ use crate::{
 /// The tail during an attack, in tails without one.
 const GOAL: f64 = 2.0;
 
-/// What the gateway gets to see the end of an attack.
+/// What the gateway gets to see the beginning and the end of an attack.
 const SETTLED: Duration = Duration::from_secs(2);
 /// Who visits; each far below what one passenger may do.
 const VISITORS: usize = 20;
@@ -56,6 +56,8 @@ pub(crate) async fn run(options: &Options) -> Result<bool, String> {
         for _ in 0..rounds {
             alone.push(visitors.come(time).await?);
             let siege = attack.begin(gateway.public()).await?;
+            // An attack that stands is measured, not how it is built up.
+            tokio::time::sleep(SETTLED).await;
             under_attack.push(visitors.come(time).await?);
             report.note(format!("{}: {}", attack.name(), siege.end().await?));
             // Thousands of connections end now: that is not how visitors are alone.
