@@ -25,6 +25,13 @@ pub(crate) struct Passenger {
     pub(crate) quote_id: i64,
 }
 
+impl Passenger {
+    /// The access token.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+}
+
 /// A ride and whose it is.
 pub(crate) struct Ride {
     id: String,

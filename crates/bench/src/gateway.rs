@@ -51,6 +51,19 @@ impl Gateway {
     /// # Errors
     /// In words.
     pub(crate) async fn start(binary: &Path, folder: &Path, settings: &[(&str, &str)]) -> Result<Self, String> {
+        let all: Vec<_> = SETTINGS.iter().chain(settings).copied().collect();
+        Self::start_as_shipped(binary, folder, &all).await
+    }
+
+    /// The same with no settings but these: every limit is where the product has it.
+    ///
+    /// # Errors
+    /// In words.
+    pub(crate) async fn start_as_shipped(
+        binary: &Path,
+        folder: &Path,
+        settings: &[(&str, &str)],
+    ) -> Result<Self, String> {
         fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
         let (public, internal) = free_ports().map_err(|e| format!("no free port: {e}"))?;
         let log = File::options().create(true).append(true).open(folder.join(LOG)).map_err(|e| e.to_string())?;
@@ -62,7 +75,6 @@ impl Gateway {
         }
         command
             .current_dir(folder)
-            .envs(SETTINGS)
             .envs(settings.iter().copied())
             .env("GATEWAY__HTTP__PUBLIC_BIND", public.to_string())
             .env("GATEWAY__HTTP__INTERNAL_BIND", internal.to_string())
@@ -92,6 +104,11 @@ impl Gateway {
     /// Where passengers reach it.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.public)
+    }
+
+    /// The same as an address.
+    pub(crate) fn public(&self) -> SocketAddr {
+        self.public
     }
 
     /// Its database's file.

@@ -8,6 +8,9 @@
 
 mod client;
 mod database;
+mod door;
+mod door_attacks;
+mod door_visitors;
 mod duel;
 mod gateway;
 mod main_flow;
@@ -36,6 +39,10 @@ enum Command {
     ///
     /// Exit code: 0 when every goal is met, 1 when one is missed, 2 when it could not be measured.
     MainFlow(main_flow::Options),
+    /// What visitors notice of attacks on connections: slow heads and bodies, idle connections, endless ones, floods.
+    ///
+    /// Exit code: 0 when every goal is met, 1 when one is missed, 2 when it could not be measured.
+    Door(door::Options),
     /// The other side of a comparison; the bench starts it itself
     #[command(hide = true)]
     Peer(peer::Options),
@@ -45,6 +52,7 @@ enum Command {
 async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::MainFlow(options) => main_flow::run(&options).await,
+        Command::Door(options) => door::run(&options).await,
         Command::Peer(options) => peer::run(&options).await.map(|()| true),
     };
     match outcome {

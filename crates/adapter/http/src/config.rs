@@ -28,8 +28,20 @@ pub struct Config {
     pub body_limit: usize,
     /// One log line a request.
     pub access_log: bool,
-    /// Open connections a worker accepts at most, per listener.
+    /// Passengers' connections at the same time. One more makes room by ending the one that has waited longest for its
+    /// client; a request under way is never ended.
     pub max_connections: usize,
+    /// Connections of one address (IPv6: of one /64) at the same time; more are closed at once. Trusted proxies are not
+    /// counted: they carry everybody.
+    pub max_connections_per_address: usize,
+    /// How long a client may take to send a request's head, seconds.
+    pub head_timeout_s: u32,
+    /// How long a client may take to send a request's body, seconds.
+    pub body_timeout_s: u32,
+    /// How long a connection is kept between an answer and the next request, seconds.
+    pub keep_alive_s: u32,
+    /// How long a client may take nothing of what it is sent, seconds.
+    pub write_timeout_s: u32,
     /// Threads that serve the public listener; 0 is one per core.
     pub workers: usize,
 }
@@ -45,6 +57,11 @@ impl Default for Config {
             body_limit: 65_536,
             access_log: true,
             max_connections: 10_000,
+            max_connections_per_address: 2_000,
+            head_timeout_s: 5,
+            body_timeout_s: 10,
+            keep_alive_s: 75,
+            write_timeout_s: 30,
             workers: 0,
         }
     }
@@ -106,6 +123,11 @@ impl Config {
     pub fn validate(&self) -> Result<(), Invalid> {
         within("body_limit", self.body_limit, 1024..=16 * 1024 * 1024, "bytes")?;
         within("max_connections", self.max_connections, 1..=1_000_000, "")?;
+        within("max_connections_per_address", self.max_connections_per_address, 1..=1_000_000, "")?;
+        within("head_timeout_s", self.head_timeout_s, 1..=60, "")?;
+        within("body_timeout_s", self.body_timeout_s, 1..=60, "")?;
+        within("keep_alive_s", self.keep_alive_s, 1..=3600, "")?;
+        within("write_timeout_s", self.write_timeout_s, 1..=600, "")?;
         within("workers", self.workers, 0..=512, "")
     }
 }

@@ -3,6 +3,7 @@
 //! [`routes`] is the whole public URL table; [`problem`] is the only place where errors become HTTP.
 
 mod config;
+mod door;
 pub mod dto;
 pub mod edge;
 pub mod extract;

@@ -3,18 +3,28 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use actix_web::{
-    App, HttpResponse, HttpServer,
+    App, HttpResponse,
     dev::{Server, ServerHandle},
     middleware::from_fn,
     web,
 };
+use runtime::task::Restart;
 
-use crate::{Api, Config, edge, internal, openapi, problem::Problem, public::sandbox, routes};
+use crate::{
+    Api, Config,
+    door::{self, Door, Rules},
+    edge, internal, openapi,
+    problem::Problem,
+    public::sandbox,
+    routes,
+};
 
-/// How long a client may take to send a request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an idle connection is kept.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Connections of drivers' and operators' systems at the same time.
+const INTERNAL_CONNECTIONS: u64 = 1_024;
+/// Files that are open beside connections: databases, logs, sockets of our own.
+const OTHER_FILES: u64 = 256;
+/// How the sweep of the connections comes back after a failure.
+const RESTART: Restart = Restart::OnFailure { first: Duration::from_millis(100), max: Duration::from_secs(10) };
 
 /// Both listeners, bound and not yet serving.
 pub struct Servers {
@@ -60,7 +70,7 @@ impl Stop {
 /// Binds both listeners.
 ///
 /// # Errors
-/// An address that cannot be bound; the text names it.
+/// An address that cannot be bound; the text names it. Series that are registered already.
 pub fn bind(config: Config, api: Arc<Api>, drain_s: u32) -> io::Result<Servers> {
     let edge = web::Data::new(edge::Edge {
         entropy: api.entropy.clone(),
@@ -69,12 +79,24 @@ pub fn bind(config: Config, api: Arc<Api>, drain_s: u32) -> io::Result<Servers> 
         ready: api.ready.clone(),
         started: api.started,
     });
+    let named =
+        |address: SocketAddr| move |e: io::Error| io::Error::new(e.kind(), format!("cannot listen on {address}: {e}"));
+    let (public_socket, internal_socket) = (
+        door::bind(config.public_bind).map_err(named(config.public_bind))?,
+        door::bind(config.internal_bind).map_err(named(config.internal_bind))?,
+    );
+    let (public_address, internal_address) = (public_socket.local_addr()?, internal_socket.local_addr()?);
+    let [public_door, internal_door] = doors(&config, &api)?;
+    let workers = match config.workers {
+        0 => std::thread::available_parallelism().map_or(2, usize::from),
+        n => n,
+    };
     let config = web::Data::new(config);
     let api = web::Data::from(api);
-    let (public_state, internal_state) = ((config.clone(), api.clone(), edge.clone()), (config.clone(), api, edge));
+    let (public_state, internal_state) = ((config.clone(), api.clone(), edge.clone()), (config, api, edge));
     let has_sandbox = public_state.1.sandbox.is_some();
 
-    let public = HttpServer::new(move || {
+    let public = move || {
         let (config, api, edge) = public_state.clone();
         let cors = edge::cors::cors(&config.allowed_origins);
         App::new()
@@ -90,8 +112,8 @@ pub fn bind(config: Config, api: Arc<Api>, drain_s: u32) -> io::Result<Servers> 
             })
             .configure(openapi::configure)
             .default_service(web::to(nothing_here))
-    });
-    let internal = HttpServer::new(move || {
+    };
+    let internal = move || {
         let (config, api, edge) = internal_state.clone();
         App::new()
             .app_data(config)
@@ -100,35 +122,87 @@ pub fn bind(config: Config, api: Arc<Api>, drain_s: u32) -> io::Result<Servers> 
             .wrap(edge::Around::new(edge, edge::Unlimited))
             .configure(internal::configure)
             .default_service(web::to(nothing_here))
-    });
-    let workers = match config.workers {
-        0 => std::thread::available_parallelism().map_or(2, usize::from),
-        n => n,
     };
-    let named =
-        |address: SocketAddr| move |e: io::Error| io::Error::new(e.kind(), format!("cannot listen on {address}: {e}"));
-    macro_rules! tuned {
-        ($server:expr, $workers:expr, $address:expr) => {
-            $server
-                .workers($workers)
-                .max_connections(config.max_connections)
-                .client_request_timeout(HEAD_TIMEOUT)
-                .keep_alive(KEEP_ALIVE)
-                // A stream whose client left is noticed at its next heartbeat instead of living on.
-                .h1_allow_half_closed(false)
-                .shutdown_timeout(u64::from(drain_s))
-                .disable_signals()
-                .bind($address)
-                .map_err(named($address))?
-        };
+    Ok(Servers {
+        public: door::serve(public_socket, &public_door, workers, drain_s, public)?,
+        internal: door::serve(internal_socket, &internal_door, 1, drain_s, internal)?,
+        public_address,
+        internal_address,
+    })
+}
+
+/// The doors of the public and of the internal listener, and what keeps their times.
+fn doors(config: &Config, api: &Api) -> io::Result<[Arc<Door>; 2]> {
+    let (public_limit, internal_limit) = places(config.max_connections, door::raise_open_files());
+    if public_limit < config.max_connections {
+        tracing::warn!(
+            asked = config.max_connections,
+            allowed = public_limit,
+            "http.max_connections is more than the system's limit of open files (ulimit -n) allows"
+        );
     }
-    let public = tuned!(public, workers, config.public_bind);
-    let internal = tuned!(internal, 1, config.internal_bind);
-    let public_address = public.addrs().first().copied().unwrap_or(config.public_bind);
-    let internal_address = internal.addrs().first().copied().unwrap_or(config.internal_bind);
-    Ok(Servers { public: public.run(), internal: internal.run(), public_address, internal_address })
+    let rules = |max_connections, max_per_address| Rules {
+        max_connections,
+        max_per_address,
+        trusted: config.trusted_proxies.clone(),
+        head: seconds(config.head_timeout_s),
+        keep_alive: seconds(config.keep_alive_s),
+        write: seconds(config.write_timeout_s),
+        body_limit: config.body_limit,
+    };
+    let metrics = door::Metrics::build(&api.registry).map_err(io::Error::other)?;
+    let public = rules(public_limit, config.max_connections_per_address);
+    // Few systems speak there, each with a token, and often all through one address.
+    let internal = rules(internal_limit, usize::MAX);
+    let public = Door::new("public", public, &metrics, api.clock.clone());
+    let internal = Door::new("internal", internal, &metrics, api.clock.clone());
+    let swept = vec![("public", public.clone()), ("internal", internal.clone())];
+    api.supervisor.spawn("connection-sweep", RESTART, move |shutdown| {
+        let swept = swept.clone();
+        async move {
+            door::sweep(swept, shutdown).await;
+            Ok::<_, std::convert::Infallible>(())
+        }
+    });
+    Ok([public, internal])
+}
+
+/// Connections of the public and of the internal listener, where the system allows so many open files.
+fn places(asked: usize, files: Option<u64>) -> (usize, usize) {
+    let Some(files) = files else { return (asked, number(INTERNAL_CONNECTIONS)) };
+    let free = files.saturating_sub(OTHER_FILES).max(16);
+    let internal = INTERNAL_CONNECTIONS.min(free / 8);
+    // Those that make room are still open for a moment.
+    let public = (free - internal) * 7 / 8;
+    (asked.min(number(public)), number(internal))
+}
+
+fn number(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}
+
+fn seconds(s: u32) -> Duration {
+    Duration::from_secs(s.into())
 }
 
 async fn nothing_here() -> HttpResponse {
     HttpResponse::from_error(Problem::not_found())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_never_more_connections_than_open_files() {
+        for (asked, files, public, internal) in [
+            (10_000, None, 10_000, 1_024),
+            (10_000, Some(1_048_576), 10_000, 1_024),
+            (10_000, Some(20_000), 10_000, 1_024),
+            (10_000, Some(1_024), 588, 96),
+            (10_000, Some(0), 12, 2),
+        ] {
+            assert_eq!(places(asked, files), (public, internal), "{files:?}");
+        }
+    }
 }

@@ -10,18 +10,18 @@ use actix_web::{
     },
     web,
 };
-use traffic::Caller;
+use traffic::{Caller, Class, Nanos};
 use usecase::auth::access;
 
 use super::{
     address,
     around::{Entry, Passage},
-    body::discard,
+    discard::discard,
     refusal,
 };
 use crate::{
     Api, Config,
-    extract::{Auth, Query, Unclear, single},
+    extract::{Auth, Query, Unclear, body, single},
     routes::{self, RouteRef},
 };
 
@@ -59,13 +59,25 @@ impl Entry for Admitted {
                 {
                     return Ok(request.error_response(problem));
                 }
+                // Nobody else's body matters: they are told to sign in.
+                let is_heard = matches!(auth, Auth::Verified(_)) || route.class == Class::SignIn;
                 if !matches!(auth, Auth::Missing) {
                     request.extensions_mut().insert(auth);
                 }
-                return service.call(request).await;
+                let rest = if is_heard { body::arrive(&mut request).await } else { None };
+                match rest {
+                    Some(rest) => {
+                        passage.permit = None;
+                        rest.wait(&request).await;
+                        let now = Nanos::since_start_of(&self.api.started);
+                        self.enter(&request, &route, passage, now).err()
+                    }
+                    None => None,
+                }
             }
-            Err(refused) => refused,
+            Err(refused) => Some(refused),
         };
+        let Some(refused) = refused else { return service.call(request).await };
         discard(request.take_payload()).await;
         Ok(request.into_response(refused))
     }
@@ -86,10 +98,7 @@ impl Admitted {
         if let Some(decision) = passage.spoken.refused(first) {
             return Err(refusal::over_quota(decision, request.path(), &api.entropy));
         }
-        match api.admission.gate().enter(route.priority, passage.now) {
-            Ok(permit) => passage.permit = Some(permit),
-            Err(shed) => return Err(refusal::shed(&shed, request.path(), &api.entropy)),
-        }
+        self.enter(request, route, passage, passage.now)?;
         let auth = authenticate(request.headers(), api);
         let (passenger, device) = match &auth {
             Auth::Verified(access) => (Some(access.passenger_id.value()), access.device_id.as_deref()),
@@ -102,6 +111,23 @@ impl Admitted {
             return Err(refusal::over_quota(decision, request.path(), &api.entropy));
         }
         Ok(auth)
+    }
+
+    /// Takes a place among the work in progress.
+    fn enter(
+        &self,
+        request: &ServiceRequest,
+        route: &RouteRef,
+        passage: &mut Passage,
+        now: Nanos,
+    ) -> Result<(), HttpResponse> {
+        match self.api.admission.gate().enter(route.priority, now) {
+            Ok(permit) => {
+                passage.permit = Some(permit);
+                Ok(())
+            }
+            Err(shed) => Err(refusal::shed(&shed, request.path(), &self.api.entropy)),
+        }
     }
 }
 

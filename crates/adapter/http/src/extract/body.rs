@@ -1,15 +1,15 @@
 //! Bodies: bounded in size and time. JSON is told by field what is wrong.
 
-use std::{fmt, marker::PhantomData, time::Duration};
+use std::{fmt, future::poll_fn, marker::PhantomData, task::Poll, time::Duration};
 
 use actix_web::{
-    FromRequest, HttpRequest,
-    dev::Payload,
+    FromRequest, HttpMessage, HttpRequest,
+    dev::{Payload, ServiceRequest},
     http::{Method, header},
     web,
 };
 use bytes::BytesMut;
-use futures_util::{StreamExt, future::LocalBoxFuture};
+use futures_util::{FutureExt, StreamExt, future::LocalBoxFuture};
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer},
@@ -20,13 +20,54 @@ use crate::{
     problem::{Code, Problem},
 };
 
-/// How long a client may take to send a body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a body of TOML calls itself.
 const TOML: &str = "application/toml";
 
 /// A request body.
 pub struct JsonBody<T>(pub T);
+
+/// A body that was read before there was a handler, or why it could not be.
+struct Arrived(Result<BytesMut, Problem>);
+
+/// A body that is still on its way.
+pub(crate) struct Arriving(LocalBoxFuture<'static, Result<BytesMut, Problem>>);
+
+/// Reads the body before there is a handler, if all of it is here; otherwise gives what is to be waited for, so that nobody
+/// holds a place among the work in progress by sending slowly. What will be refused by its head is not read.
+pub(crate) async fn arrive(request: &mut ServiceRequest) -> Option<Arriving> {
+    if matches!(request.parts_mut().1, Payload::None) {
+        return None;
+    }
+    let limits = check_head(request.request()).ok()?;
+    let payload = request.parts_mut().1.take();
+    let mut reading = read(payload, limits).boxed_local();
+    let mut has_looked = false;
+    let here = poll_fn(|context| match reading.poll_unpin(context) {
+        Poll::Ready(body) => Poll::Ready(Some(body)),
+        Poll::Pending if has_looked => Poll::Ready(None),
+        Poll::Pending => {
+            // The connection hands over the body only after its head was looked at: come back once, at once.
+            has_looked = true;
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    });
+    match here.await {
+        Some(body) => {
+            request.extensions_mut().insert(Arrived(body));
+            None
+        }
+        None => Some(Arriving(reading)),
+    }
+}
+
+impl Arriving {
+    /// Waits for the rest, within the time that a body may take.
+    pub(crate) async fn wait(self, request: &ServiceRequest) {
+        let body = self.0.await;
+        request.extensions_mut().insert(Arrived(body));
+    }
+}
 
 impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
     type Error = Problem;
@@ -34,9 +75,13 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let checked = check_head(request);
-        let payload = payload.take();
+        let (arrived, payload) = (request.extensions_mut().remove::<Arrived>(), payload.take());
         Box::pin(async move {
-            let body = read_in_time(payload, checked?).await?;
+            let limits = checked?;
+            let body = match arrived {
+                Some(Arrived(body)) => body?,
+                None => read(payload, limits).await?,
+            };
             parse(&body).map(Self)
         })
     }
@@ -56,7 +101,7 @@ impl FromRequest for TomlBody {
         };
         let payload = payload.take();
         Box::pin(async move {
-            let body = read_in_time(payload, checked?).await?;
+            let body = read(payload, checked?).await?;
             let text =
                 String::from_utf8(body.into()).map_err(|_| Problem::new(Code::Malformed, "The body is not UTF-8."));
             text.map(Self)
@@ -64,8 +109,14 @@ impl FromRequest for TomlBody {
     }
 }
 
-/// Content type and announced length, before anything is read; gives the limit.
-fn check_head(request: &HttpRequest) -> Result<usize, Problem> {
+/// What a body may be and take.
+struct Limits {
+    bytes: usize,
+    time: Duration,
+}
+
+/// Content type and announced length, before anything is read.
+fn check_head(request: &HttpRequest) -> Result<Limits, Problem> {
     let kind = content_type(request);
     let is_patch = request.method() == Method::PATCH && kind == "application/merge-patch+json";
     if kind != "application/json" && !is_patch {
@@ -81,25 +132,31 @@ fn content_type(request: &HttpRequest) -> String {
 }
 
 /// How long the body may be; refuses one that says that it is longer.
-fn limit(request: &HttpRequest) -> Result<usize, Problem> {
+fn limit(request: &HttpRequest) -> Result<Limits, Problem> {
     // A body is read as it is: RFC 9110, section 15.5.16.
     if request.headers().get_all(header::CONTENT_ENCODING).any(|coding| coding != "identity") {
         return Err(Problem::new(Code::UnsupportedMediaType, "Send the body without a content coding."));
     }
-    let limit = request.app_data::<web::Data<Config>>().map_or(65_536, |config| config.body_limit);
+    let Some(config) = request.app_data::<web::Data<Config>>() else {
+        return Err(Problem::internal(&"the application has no settings"));
+    };
+    let limit = config.body_limit;
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
     if announced.and_then(|v| v.parse::<u64>().ok()).is_some_and(|length| length > limit as u64) {
         return Err(too_large(limit));
     }
-    Ok(limit)
+    Ok(Limits { bytes: limit, time: Duration::from_secs(config.body_timeout_s.into()) })
 }
 
-async fn read_in_time(payload: Payload, limit: usize) -> Result<BytesMut, Problem> {
-    let read = tokio::time::timeout(BODY_TIMEOUT, read(payload, limit)).await;
-    read.unwrap_or_else(|_| Err(Problem::new(Code::Malformed, "The body did not come in time.")))
+async fn read(payload: Payload, limits: Limits) -> Result<BytesMut, Problem> {
+    let read = tokio::time::timeout(limits.time, read_all(payload, limits.bytes)).await;
+    read.unwrap_or_else(|_| {
+        let seconds = limits.time.as_secs();
+        Err(Problem::new(Code::Malformed, format!("The body did not come within {seconds} s.")))
+    })
 }
 
-async fn read(mut payload: Payload, limit: usize) -> Result<BytesMut, Problem> {
+async fn read_all(mut payload: Payload, limit: usize) -> Result<BytesMut, Problem> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| Problem::new(Code::Malformed, "The body is cut short."))?;

@@ -1,7 +1,7 @@
 //! What handlers take: parsed and checked once, refused with a problem that names the field.
 
 mod address;
-mod body;
+pub(crate) mod body;
 mod caller;
 mod headers;
 mod path;

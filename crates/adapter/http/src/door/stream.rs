@@ -1,0 +1,212 @@
+//! The byte stream under a connection: notes what comes and goes, and carries out the verdict.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::{Duration, SystemTime},
+};
+
+use actix_http::{HttpMessage as _, Request};
+use actix_web::{
+    http::header::{CONTENT_LENGTH, HttpDate},
+    rt::net::TcpStream,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{
+    Door,
+    register::Place,
+    slot::{HEAD_LIMIT, Pace, Slot, Turn, Verdict},
+};
+
+/// What one connection may read before the others of its thread have their turn, and before what it read is looked at.
+const READ_AT_ONCE: usize = 8 * 1024;
+/// What is taken from a connection that is cut off, unread, so that its client gets to see why.
+const THROWN_AWAY: usize = 6 * READ_AT_ONCE;
+
+/// What may be left of a body that nobody wanted, in largest bodies.
+const SKIPPED_BODIES: usize = 4;
+
+pub(crate) struct Guarded {
+    tcp: TcpStream,
+    place: Place,
+    /// Bytes read since the others had their turn.
+    read: usize,
+    has_ended: bool,
+}
+
+/// A request that is under way: from its head to the end of its answer.
+pub(super) struct UnderWay(Line);
+
+impl Guarded {
+    pub(super) fn new(tcp: TcpStream, place: Place) -> Self {
+        Self { tcp, place, read: 0, has_ended: false }
+    }
+
+    /// What a request on this connection tells it with.
+    pub(super) fn line(&self) -> Line {
+        Line { slot: self.place.slot.clone(), door: self.place.door.clone() }
+    }
+
+    /// What has to be carried out now.
+    fn verdict(&mut self) -> Verdict {
+        let slot = &self.place.slot;
+        match slot.verdict() {
+            Verdict::SlowHead | Verdict::Idle | Verdict::MakeRoom if slot.turn().0 == Turn::Ours => {
+                slot.pardon();
+                Verdict::Stay
+            }
+            verdict => verdict,
+        }
+    }
+
+    /// The end of the stream, as the framework sees it: what is left to be sent is sent, then it closes.
+    fn end(&mut self, verdict: Verdict, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.has_ended {
+            self.has_ended = true;
+            self.place.door.count(verdict);
+            // There is no request yet that could be answered. Whoever takes nothing gets nothing.
+            if verdict == Verdict::SlowHead {
+                self.tell("408 Request Timeout", cx);
+            } else if verdict == Verdict::Endless && self.place.slot.expects_head() {
+                self.tell("431 Request Header Fields Too Large", cx);
+            }
+            if verdict == Verdict::Endless {
+                self.throw_away();
+            }
+        }
+        Poll::Ready(if verdict == Verdict::Stalled { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) })
+    }
+
+    /// An answer to no request (RFC 9110, section 15.5.9; RFC 6585, section 5).
+    fn tell(&mut self, status: &str, cx: &mut Context<'_>) {
+        let now_ms = u64::try_from(self.place.door.clock.now().0).unwrap_or(0);
+        let date = HttpDate::from(SystemTime::UNIX_EPOCH + Duration::from_millis(now_ms));
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\ndate: {date}\r\n\r\n");
+        let _ = Pin::new(&mut self.tcp).poll_write(cx, answer.as_bytes());
+    }
+
+    /// Takes what came meanwhile: a connection that is closed over unread bytes is reset, and the answer may be lost.
+    fn throw_away(&mut self) {
+        let mut nothing = [0; READ_AT_ONCE];
+        for _ in 0..THROWN_AWAY / READ_AT_ONCE {
+            if !matches!(self.tcp.try_read(&mut nothing), Ok(1..)) {
+                return;
+            }
+        }
+    }
+
+    /// A connection that broke: the kernel too gives up on a client that takes nothing.
+    fn failed(&mut self, error: io::Error) -> io::Error {
+        if error.kind() == io::ErrorKind::TimedOut && !self.has_ended {
+            self.has_ended = true;
+            self.place.door.count(Verdict::Stalled);
+        }
+        error
+    }
+}
+
+impl AsyncRead for Guarded {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        this.place.slot.visited();
+        if this.read >= READ_AT_ONCE {
+            this.read = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if this.read == 0 && this.place.slot.is_endless(this.place.door.rules.body_limit) {
+            return this.end(Verdict::Endless, cx);
+        }
+        let verdict = this.verdict();
+        // A request that crosses the end of an idle connection on its way is served.
+        if !matches!(verdict, Verdict::Stay | Verdict::Idle) {
+            return this.end(verdict, cx);
+        }
+        if this.place.slot.is_ahead() {
+            this.place.slot.wake_later(cx.waker());
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        match Pin::new(&mut this.tcp).poll_read(cx, buffer) {
+            Poll::Ready(Ok(())) => {
+                let (place, bytes) = (&this.place, buffer.filled().len() - before);
+                if bytes > 0 {
+                    place.slot.received(bytes, || place.door.now_ms());
+                    this.read += bytes;
+                    if verdict == Verdict::Idle {
+                        place.slot.pardon();
+                    }
+                }
+                Poll::Ready(Ok(()))
+            }
+            Poll::Pending => {
+                this.read = 0;
+                this.place.slot.wake_later(cx.waker());
+                match this.verdict() {
+                    Verdict::Stay => Poll::Pending,
+                    verdict => this.end(verdict, cx),
+                }
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(this.failed(error))),
+        }
+    }
+}
+
+impl AsyncWrite for Guarded {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        if this.place.slot.verdict() == Verdict::Stalled {
+            ready!(this.end(Verdict::Stalled, cx))?;
+        }
+        let written = Pin::new(&mut this.tcp).poll_write(cx, bytes).map_err(|error| this.failed(error));
+        let (slot, door) = (&this.place.slot, &this.place.door);
+        if written.is_pending() {
+            slot.blocked(|| door.now_ms());
+            slot.wake_later(cx.waker());
+        } else {
+            slot.moved();
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+/// From a request to its connection.
+#[derive(Clone)]
+pub(super) struct Line {
+    slot: Arc<Slot>,
+    door: Arc<Door>,
+}
+
+impl Line {
+    /// A request is here. When it may begin.
+    pub(super) fn asked(&self, request: &Request) -> Pace {
+        // What is left of a body that nobody wanted is skipped by the framework: its sender should see the answer.
+        let has_body = request.chunked().unwrap_or(true) || request.headers().contains_key(CONTENT_LENGTH);
+        let skipped = (self.door.rules.body_limit * SKIPPED_BODIES).max(HEAD_LIMIT + 1);
+        self.slot.asked(if has_body { skipped } else { HEAD_LIMIT })
+    }
+
+    /// It begins.
+    pub(super) fn begin(&self) -> UnderWay {
+        self.slot.begin(self.door.now_ms());
+        UnderWay(self.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let Line { slot, door } = &self.0;
+        slot.end(door.now_ms());
+    }
+}

@@ -1,0 +1,174 @@
+use std::net::IpAddr;
+
+use prometheus::Registry;
+
+use super::{
+    register::{Place, beyond},
+    slot::{HEAD_LIMIT, Pace, ROW, Turn},
+    *,
+};
+
+const AT_MOST: usize = 3;
+
+fn door(max_connections: usize) -> Arc<Door> {
+    let rules = Rules {
+        max_connections,
+        max_per_address: AT_MOST,
+        trusted: vec![],
+        head: Duration::from_millis(5_000),
+        keep_alive: Duration::from_millis(75_000),
+        write: Duration::from_millis(30_000),
+        body_limit: 1_000,
+    };
+    Door::new("public", rules, &Metrics::build(&Registry::new()).unwrap(), Clock::system())
+}
+
+fn enter(door: &Arc<Door>, address: &str) -> Result<Place, Refused> {
+    door.register.enter(door, origin(address.parse::<IpAddr>().unwrap()), AT_MOST)
+}
+
+#[test]
+fn an_address_gets_its_share_and_gives_it_back() {
+    let door = door(100);
+    let held: Vec<Place> = (0..AT_MOST).map(|_| enter(&door, "192.0.2.1").unwrap()).collect();
+    assert_eq!(enter(&door, "192.0.2.1").err(), Some(Refused::Address));
+    // The same client by another name.
+    assert_eq!(enter(&door, "::ffff:192.0.2.1").err(), Some(Refused::Address));
+    let _other = enter(&door, "192.0.2.2").unwrap();
+    drop(held);
+    assert_eq!(door.register.open(), 1);
+    let _again = enter(&door, "192.0.2.1").unwrap();
+}
+
+#[test]
+fn an_ipv6_network_of_64_bits_is_one_client() {
+    let door = door(100);
+    let _held: Vec<Place> = (0..AT_MOST).map(|i| enter(&door, &format!("2001:db8::{i}:1")).unwrap()).collect();
+    assert_eq!(enter(&door, "2001:db8::ffff:ffff:ffff:ffff").err(), Some(Refused::Address));
+    let _neighbour = enter(&door, "2001:db8:0:1::1").unwrap();
+}
+
+#[test]
+fn who_has_waited_longest_for_its_client_makes_room() {
+    let door = door(4);
+    let places: Vec<Place> = (0..4).map(|i| enter(&door, &format!("192.0.2.{i}")).unwrap()).collect();
+    // The first has a request under way, the third has waited longest.
+    places[0].slot.begin(1);
+    for (place, since) in places.iter().zip([0, 30, 10, 20]).skip(1) {
+        place.slot.end(since);
+    }
+    let _newcomer = enter(&door, "192.0.2.9").unwrap();
+    let verdicts: Vec<Verdict> = places.iter().map(|place| place.slot.verdict()).collect();
+    assert_eq!(verdicts, [Verdict::Stay, Verdict::Stay, Verdict::MakeRoom, Verdict::Stay]);
+}
+
+#[test]
+fn nobody_is_let_in_where_every_connection_has_a_request_under_way() {
+    let door = door(4);
+    let places: Vec<Place> = (0..4).map(|i| enter(&door, &format!("192.0.2.{i}")).unwrap()).collect();
+    places.iter().for_each(|place| place.slot.begin(1));
+    assert_eq!(enter(&door, "192.0.2.9").err(), Some(Refused::Full));
+    assert_eq!(door.register.open(), 4);
+}
+
+#[test]
+fn one_that_waits_is_found_among_many_that_do_not() {
+    let door = door(1_000);
+    let places: Vec<Place> =
+        (0..1_000).map(|i| enter(&door, &format!("10.0.{}.{}", i / 250, i % 250)).unwrap()).collect();
+    places.iter().for_each(|place| place.slot.begin(1));
+    places[777].slot.end(1);
+    let _newcomer = enter(&door, "192.0.2.9").unwrap();
+    assert_eq!(places[777].slot.verdict(), Verdict::MakeRoom);
+}
+
+#[test]
+fn newcomers_do_not_pile_up_over_those_who_have_not_left_yet() {
+    let door = door(100);
+    let all: Vec<_> = (0..1_000).map(|i| enter(&door, &format!("10.0.{}.{}", i / 250, i % 250))).collect();
+    assert_eq!(all.iter().filter(|place| place.is_ok()).count(), beyond(100));
+    assert!(door.register.open() <= beyond(100));
+}
+
+#[test]
+fn each_wait_has_its_own_time() {
+    let door = door(10);
+    let place = enter(&door, "192.0.2.1").unwrap();
+    let slot = &place.slot;
+    let judged = |now_ms| slot.judge(&door.rules, now_ms);
+    let (_, connected) = slot.turn();
+    assert_eq!(judged(connected + 4_999), Verdict::Stay);
+    assert_eq!(judged(connected + 5_000), Verdict::SlowHead, "the first head");
+    slot.begin(100);
+    assert_eq!(judged(1_000_000), Verdict::Stay, "a request may take its time");
+    slot.end(200_000);
+    assert_eq!((judged(274_999), judged(275_000)), (Verdict::Stay, Verdict::Idle));
+    slot.received(1, || 270_000);
+    assert_eq!(slot.turn(), (Turn::Head, 270_000));
+    slot.received(1, || 274_000);
+    assert_eq!(
+        (judged(274_999), judged(275_000)),
+        (Verdict::Stay, Verdict::SlowHead),
+        "a later head, from its first byte"
+    );
+    slot.begin(276_000);
+    slot.blocked(|| 280_000);
+    slot.blocked(|| 300_000);
+    assert_eq!((judged(309_999), judged(310_000)), (Verdict::Stay, Verdict::Stalled), "a reader who takes nothing");
+    slot.moved();
+    assert_eq!(judged(1_000_000), Verdict::Stay);
+}
+
+#[test]
+fn what_comes_without_a_request_has_an_end() {
+    let door = door(10);
+    let place = enter(&door, "192.0.2.1").unwrap();
+    let (slot, body_limit) = (&place.slot, door.rules.body_limit);
+    slot.received(HEAD_LIMIT - 1, || 1);
+    assert!(!slot.is_endless(body_limit));
+    slot.received(1, || 1);
+    assert!(slot.is_endless(body_limit), "a head");
+    slot.asked(HEAD_LIMIT);
+    slot.begin(2);
+    slot.received(HEAD_LIMIT, || 2);
+    assert!(slot.is_ahead() && !slot.is_endless(body_limit), "requests behind a request wait");
+    slot.end(2);
+    assert!(!slot.is_ahead());
+    slot.asked(HEAD_LIMIT + 1);
+    slot.begin(2);
+    slot.received(body_limit + 64 * 1024, || 2);
+    assert!(!slot.is_endless(body_limit));
+    slot.received(1, || 2);
+    assert!(slot.is_endless(body_limit), "a body");
+    slot.asked(100);
+    slot.begin(3);
+    slot.end(3);
+    slot.received(100, || 3);
+    assert!(slot.is_endless(body_limit), "the rest of a body that nobody wanted");
+}
+
+#[test]
+fn whoever_does_not_wait_for_answers_takes_turns_and_is_slowed_down() {
+    let door = door(10);
+    let slot = &enter(&door, "192.0.2.1").unwrap().slot;
+    let ask = || {
+        let pace = slot.asked(10);
+        slot.begin(1);
+        slot.end(1);
+        pace
+    };
+    slot.visited();
+    assert_eq!([ask(), ask()], [Pace::Now, Pace::AfterOthers]);
+    for _ in 2..ROW {
+        slot.visited();
+        assert_eq!(ask(), Pace::Now);
+    }
+    slot.visited();
+    assert_eq!(slot.asked(10), Pace::Later);
+    slot.received(1, || 1);
+    assert_eq!(slot.asked(10), Pace::Later, "more of the same while it is held back");
+    slot.begin(1);
+    slot.end(1);
+    slot.received(1, || 1);
+    assert_eq!(ask(), Pace::Now, "it had waited for its answer");
+}
