@@ -112,5 +112,6 @@ impl Spoken {
 
 /// Whole seconds, rounded up.
 pub(crate) fn seconds(duration: Duration) -> u32 {
-    u32::try_from(duration.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u32::MAX)
+    // On the way of every answer, several times: without a division of 128 bits.
+    u32::try_from(duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))).unwrap_or(u32::MAX)
 }

@@ -39,7 +39,7 @@ impl Spoken {
             policies.item(policy, [(";q=", quota), (";w=", window_s)]);
             limits.item(policy, [(";r=", remaining), (";t=", reset_s)]);
         }
-        for (name, list) in [(POLICY, policies), (LIMIT, limits)] {
+        for (name, list) in [(POLICY, &policies), (LIMIT, &limits)] {
             if !list.0.is_empty()
                 && let Ok(value) = HeaderValue::from_bytes(&list.0)
             {
