@@ -14,6 +14,7 @@ mod harness;
 mod history;
 mod internal;
 mod limits;
+mod load;
 mod partners;
 mod problems;
 mod quotes;

@@ -3,6 +3,7 @@
 
 use std::{
     error::Error,
+    net::{IpAddr, Ipv4Addr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -21,13 +22,18 @@ use crate::{
 
 /// Longer than this no answer may take; the product's own slowest refusal is 5 s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// Addresses that callers come from.
+const SOURCES: u8 = 16;
 /// So many failures that nothing excuses, and a client gives up.
 const STRIKES: u32 = 8;
 
 /// A client of the public API, shared by all trips; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Client {
-    http: reqwest::Client,
+    /// One a source address.
+    http: Arc<[reqwest::Client]>,
+    /// The one in use.
+    source: usize,
     base: Arc<str>,
     pub(crate) halt: Halt,
     pub(crate) outages: Arc<Outages>,
@@ -62,16 +68,20 @@ impl Client {
     /// # Errors
     /// When the HTTP library cannot start.
     pub(crate) fn new(base: &str, halt: Halt) -> Result<Self, String> {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(5))
-            .pool_idle_timeout(Duration::from_secs(3))
-            .user_agent(concat!("loadtest/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|e| format!("the HTTP client: {}", causes(&e)))?;
+        let http = sources(base).into_iter().map(|source| {
+            reqwest::Client::builder()
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
+                .connect_timeout(Duration::from_secs(5))
+                .pool_idle_timeout(Duration::from_secs(3))
+                .user_agent(concat!("loadtest/", env!("CARGO_PKG_VERSION")))
+                .local_address(source)
+                .build()
+                .map_err(|e| format!("the HTTP client: {}", causes(&e)))
+        });
         Ok(Self {
-            http,
+            http: http.collect::<Result<_, _>>()?,
+            source: 0,
             base: base.into(),
             halt,
             outages: Arc::default(),
@@ -83,6 +93,12 @@ impl Client {
     /// The same client under another halt.
     pub(crate) fn until(&self, halt: Halt) -> Self {
         Self { halt, ..self.clone() }
+    }
+
+    /// The same client from the address of the caller with this number: passengers do not all come from one.
+    pub(crate) fn of(&self, caller: u64) -> Self {
+        let source = usize::try_from(caller % self.http.len() as u64).unwrap_or_default();
+        Self { source, ..self.clone() }
     }
 
     /// The answer to `request`, whatever its status below 500 (429 and a racing key are waited out).
@@ -141,7 +157,8 @@ impl Client {
 
     async fn attempt(&self, request: &Request, began: Instant) -> Result<Answer, Lost> {
         let broken = |e: reqwest::Error| Lost::Broken(causes(&e.without_url()));
-        let mut builder = self.http.request(request.method.clone(), format!("{}{}", self.base, request.path));
+        let mut builder =
+            self.http[self.source].request(request.method.clone(), format!("{}{}", self.base, request.path));
         for (name, value) in &request.headers {
             builder = builder.header(*name, value);
         }
@@ -244,6 +261,19 @@ impl Answer {
     }
 }
 
+/// The addresses that callers of the listener at `base` come from: a few of 127.0.0.0/8 where the listener is on one of
+/// them, so that limits of one address are not what is met; otherwise whatever the system takes.
+fn sources(base: &str) -> Vec<Option<IpAddr>> {
+    let url = reqwest::Url::parse(base).ok();
+    let host = url.as_ref().and_then(|url| url.host_str()?.parse::<Ipv4Addr>().ok());
+    match host {
+        Some(host) if host.is_loopback() => {
+            (1..=SOURCES).map(|number| Some(IpAddr::V4(Ipv4Addr::new(127, 1, 0, number)))).collect()
+        }
+        _ => vec![None],
+    }
+}
+
 /// An error with all its causes; the HTTP library's own text hides them.
 pub(crate) fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -264,6 +294,17 @@ mod tests {
     fn answer(status: u16, header: (&'static str, &'static str), body: &'static str) -> Answer {
         let headers = HeaderMap::from_iter([(header.0.parse().unwrap(), HeaderValue::from_static(header.1))]);
         Answer { headers, body: Bytes::from_static(body.as_bytes()), ..Answer::empty(status) }
+    }
+
+    #[test]
+    fn callers_come_from_addresses_of_this_machine_where_the_listener_is_on_one() {
+        let addresses = sources("http://127.0.0.1:8080");
+        assert_eq!(addresses.len(), usize::from(SOURCES));
+        assert!(addresses.iter().all(|a| a.is_some_and(|a| a.is_loopback())));
+        assert_eq!(sources("http://localhost:8080"), [None]);
+        assert_eq!(sources("http://[::1]:8080"), [None]);
+        let client = Client::new("http://127.0.0.1:9", Halt::new()).unwrap();
+        assert_eq!((client.of(17).source, client.of(1).source), (1, 1));
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub(crate) struct Ended {
     pub(crate) end: End,
     /// Seconds of `Retry-After`.
     pub(crate) told: Option<u64>,
+    /// When.
+    at: Instant,
 }
 
 impl Engine {
@@ -143,7 +145,7 @@ impl Engine {
             let sent = start.elapsed();
             let ended = self.exchange(&errand, start + arrival.due + self.deadline).await;
             let mut event = self.event(errand.kind, errand.who, errand.source, arrival, ended.end);
-            (event.sent, event.ended, event.is_retry) = (sent, start.elapsed(), tries > 0);
+            (event.sent, event.ended, event.is_retry) = (sent, ended.at.saturating_duration_since(start), tries > 0);
             let is_refused = self.note(&event, &ended);
             let Some(retry) = &self.retry else { return };
             let wait = match ended.told {
@@ -189,7 +191,7 @@ impl Engine {
         });
         let lost = |end| {
             self.state().crowd.give_back(errand, true);
-            Ended { end, told: None }
+            Ended { end, told: None, at: Instant::now() }
         };
         let (conn, answer) = match exchanged.await {
             Ok(Ok(exchanged)) => exchanged,
@@ -258,13 +260,13 @@ impl Engine {
     }
 
     fn judge(&self, errand: &Errand, answer: &Answer, body: &[u8]) -> Ended {
-        let state = &mut *self.state();
+        let (at, state) = (Instant::now(), &mut *self.state());
         let end = match answer.status {
             429 => End::Refused429(state.book.refuser(violated(body))),
             503 if contains(body, b"temporary-reduced-capacity") => End::Refused503,
             500.. => End::Server5xx,
-            status => match state.crowd.settle(errand, status, body, Instant::now()) {
-                Fit::Expected => return Ended { end: End::Ok, told: None },
+            status => match state.crowd.settle(errand, status, body, at) {
+                Fit::Expected => return Ended { end: End::Ok, told: None, at },
                 Fit::Unexpected => End::Unexpected,
             },
         };
@@ -278,7 +280,7 @@ impl Engine {
         if end != End::Unexpected {
             state.crowd.give_back(errand, end == End::Server5xx);
         }
-        Ended { end, told: answer.retry_after }
+        Ended { end, told: answer.retry_after, at }
     }
 }
 
