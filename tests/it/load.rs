@@ -61,7 +61,7 @@ fn ended(output: &Output, code: i32) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_whose_checks_hold_ends_with_0_and_one_that_fails_a_check_with_1() {
     let Some(tool) = Tool::new() else { return };
-    let gateway = Gateway::start().await;
+    let mut gateway = Gateway::start().await;
     let (url, internal) = (gateway.public().base, gateway.internal().base);
     let to = ["--url", &url, "--internal", &internal];
     let output = tool.run(&[&to[..], &["--json", "run.json", "--html", "run.html"]].concat());

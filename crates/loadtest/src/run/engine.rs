@@ -22,6 +22,8 @@ use super::{
 };
 use crate::wire::{Challenge, Sms};
 
+/// Between two looks for an SMS.
+const SMS_AGAIN: Duration = Duration::from_millis(100);
 /// Draws of a kind before one that anybody can send is taken.
 const DRAWS: u32 = 12;
 
@@ -249,14 +251,20 @@ impl Engine {
         }
     }
 
-    /// The code of the SMS, which the sandbox shows.
+    /// The code of the SMS, which the sandbox shows; until it does. A real SMS does not come through the gateway, so it
+    /// is no part of the load, and a refusal of the sandbox's is waited out.
     async fn read_code(&self, phone: &str, source: u32) -> Option<String> {
         let path = format!("/sandbox/sms/{phone}");
         let request = Request { method: "GET", path: &path, token: None, idempotency_key: None, body: None };
-        let (conn, answer) = self.ask(source, &request).await.ok()?;
-        let code = (answer.status == 200).then(|| serde_json::from_slice::<Sms>(conn.body(&answer)).ok());
-        self.keep(source, conn, &answer);
-        code.flatten().map(|sms| sms.code)
+        loop {
+            let (conn, answer) = self.ask(source, &request).await.ok()?;
+            let sms = (answer.status == 200).then(|| serde_json::from_slice::<Sms>(conn.body(&answer)).ok());
+            self.keep(source, conn, &answer);
+            if let Some(sms) = sms {
+                return sms.map(|sms| sms.code);
+            }
+            sleep(SMS_AGAIN).await;
+        }
     }
 
     fn judge(&self, errand: &Errand, answer: &Answer, body: &[u8]) -> Ended {
