@@ -88,6 +88,8 @@ pub(crate) struct Book {
     pub(crate) start: Instant,
     pub(crate) slots: Vec<Slot>,
     pub(crate) phases: Vec<[Tier; PRIORITIES]>,
+    /// What succeeded, by phase and kind.
+    pub(crate) accepted: Vec<[u64; KINDS]>,
     pub(crate) kinds: [Tier; KINDS],
     pub(crate) lag: Times,
     /// Names of refusers; 0 is who names nobody.
@@ -171,6 +173,7 @@ impl Book {
             start,
             slots: Vec::new(),
             phases: vec![<_>::default(); phases],
+            accepted: vec![<_>::default(); phases],
             kinds: <_>::default(),
             lag: Times::default(),
             refusers: vec!["other".into(), "overload".into()],
@@ -238,6 +241,7 @@ impl Book {
             *self.refused.entry(refuser).or_default() += 1;
         }
         if event.end == End::Ok {
+            self.accepted[usize::from(event.phase)][event.kind.index()] += 1;
             slot.times.add(latency);
             phase.times.add(latency);
             kind.times.add(latency);

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{book::End, engine::Engine, observe::cpu_seconds, outcome::Calibration};
+use super::{book::End, engine::Engine, kinds::Mix, observe::cpu_seconds, outcome::Calibration};
 
 /// Requests under way, tried one after the other.
 const STEPS: [u32; 4] = [4, 12, 32, 80];
@@ -15,16 +15,17 @@ const STEP: Duration = Duration::from_millis(3500);
 /// A client that is refused waits so long: refusals are not what is measured here.
 const AFTER_REFUSAL: Duration = Duration::from_millis(20);
 
-/// Tries each step; the best is the capacity.
+/// Tries each step with this mix; the best is the capacity.
 ///
 /// # Errors
 /// Nothing succeeded.
-pub(crate) async fn measure(engine: &Arc<Engine>, phase: usize, pid: Option<u32>) -> Result<Calibration, String> {
+pub(crate) async fn measure(engine: &Arc<Engine>, mix: &Mix, pid: Option<u32>) -> Result<Calibration, String> {
+    let mix = &Arc::new(mix.clone());
     let mut found = Calibration::default();
     for in_flight in STEPS {
-        closed_loop(engine, phase, in_flight, WARM_UP).await;
+        closed_loop(engine, mix, in_flight, WARM_UP).await;
         let (cpu_before, began) = (pid.and_then(cpu_seconds), Instant::now());
-        let ok = closed_loop(engine, phase, in_flight, STEP).await;
+        let ok = closed_loop(engine, mix, in_flight, STEP).await;
         let goodput = ok as f64 / began.elapsed().as_secs_f64();
         found.steps.push((in_flight, goodput));
         if goodput > found.goodput {
@@ -40,15 +41,15 @@ pub(crate) async fn measure(engine: &Arc<Engine>, phase: usize, pid: Option<u32>
 }
 
 /// So many clients, each with one request after the other; how many succeeded.
-async fn closed_loop(engine: &Arc<Engine>, phase: usize, clients: u32, length: Duration) -> u64 {
+async fn closed_loop(engine: &Arc<Engine>, mix: &Arc<Mix>, clients: u32, length: Duration) -> u64 {
     let until = Instant::now() + length;
     let mut all = tokio::task::JoinSet::new();
     for _ in 0..clients {
-        let engine = engine.clone();
+        let (engine, mix) = (engine.clone(), mix.clone());
         all.spawn(async move {
             let mut ok = 0_u64;
             while Instant::now() < until {
-                let errand = engine.draw(phase, Instant::now());
+                let errand = engine.draw(&mix, Instant::now());
                 match engine.exchange(&errand, Instant::now() + engine.deadline).await.end {
                     End::Ok => ok += 1,
                     _ => tokio::time::sleep(AFTER_REFUSAL).await,

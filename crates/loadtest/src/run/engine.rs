@@ -113,15 +113,15 @@ impl Engine {
             state.book.add(&event, self.max_in_flight);
             return;
         }
-        let errand = self.draw(usize::from(arrival.phase), Instant::now());
+        let errand = self.draw(&self.mixes[usize::from(arrival.phase)], Instant::now());
         clients.spawn(self.clone().client(errand, arrival));
     }
 
-    /// A request of the phase's mix that somebody can send.
-    pub(crate) fn draw(&self, phase: usize, now: Instant) -> Errand {
+    /// A request of this mix that somebody can send.
+    pub(crate) fn draw(&self, mix: &Mix, now: Instant) -> Errand {
         let state = &mut *self.state();
         for draw in 0..DRAWS {
-            let kind = self.mixes[phase].at(state.rng.random());
+            let kind = mix.at(state.rng.random());
             if let Some(errand) = state.crowd.draw(kind, &mut state.rng, now) {
                 state.book.redrawn += u64::from(draw > 0);
                 return errand;

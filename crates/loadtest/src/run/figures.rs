@@ -1,7 +1,7 @@
 //! The named figures: what checks are about.
 
 use super::{
-    outcome::{Counts, Figure, Outcome, PhaseRow},
+    outcome::{Calibration, Counts, Figure, Outcome, PhaseRow},
     scenario::Role,
 };
 
@@ -20,7 +20,7 @@ const fn known(name: &'static str, unit: &'static str, about: &'static str) -> K
 pub(crate) const ALL: &[Known] = &[
     known("offered", "1/s", "requests offered at the peak"),
     known("goodput", "1/s", "requests answered in time and as the contract has it, at the peak"),
-    known("peak_goodput", "1/s", "the same in a closed loop before the run: the capacity"),
+    known("peak_goodput", "1/s", "the capacity: the same in a closed loop, with the mix that the peak accepted"),
     known("goodput_of_peak", "share", "goodput as a share of the capacity"),
     known(
         "bound",
@@ -92,7 +92,7 @@ fn value(name: &str, run: &Outcome, measured: &Measured) -> Option<f64> {
     let focus = peak.map_or(totals, |phase| &phase.counts);
     let seconds = peak.map_or_else(|| run.series.len() as f64, |phase| phase.to_s - phase.from_s);
     let goodput = || Some(focus.ok as f64 / positive(seconds)?);
-    let capacity = || run.calibration.as_ref().map(|found| found.goodput);
+    let capacity = || own_peak(run).map(|found| found.goodput);
     let p99_p0 = |phase: &PhaseRow| phase.priorities.first()?.latency.p99;
     match name {
         "offered" => Some(focus.offered as f64 / positive(seconds)?),
@@ -142,9 +142,14 @@ fn with_role(run: &Outcome, role: Role) -> Option<&PhaseRow> {
     run.phases.iter().find(|phase| phase.role == name)
 }
 
+/// The capacity with the mix that was accepted at the peak, or else with the scenario's.
+fn own_peak(run: &Outcome) -> Option<&Calibration> {
+    run.calibration_after.as_ref().or(run.calibration.as_ref())
+}
+
 /// a, microseconds.
 fn accepted_us(run: &Outcome, measured: &Measured) -> Option<f64> {
-    run.calibration.as_ref().and_then(|found| found.cpu_us).or(measured.accepted_us)
+    own_peak(run).and_then(|found| found.cpu_us).or(measured.accepted_us)
 }
 
 /// r, microseconds: what the CPU of the peak leaves when accepted requests have had theirs.
@@ -157,7 +162,7 @@ fn refused_us(run: &Outcome, measured: &Measured) -> Option<f64> {
 
 fn cost_bound(run: &Outcome, measured: &Measured) -> Option<f64> {
     let peak = with_role(run, Role::Peak)?;
-    let times = peak.counts.offered as f64 / positive(peak.to_s - peak.from_s)? / run.calibration.as_ref()?.goodput;
+    let times = peak.counts.offered as f64 / positive(peak.to_s - peak.from_s)? / own_peak(run)?.goodput;
     bound(accepted_us(run, measured)?, refused_us(run, measured)?, times)
 }
 

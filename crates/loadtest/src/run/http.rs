@@ -25,8 +25,6 @@ pub(crate) struct Conn {
     filled: usize,
     /// Where the next answer begins.
     at: usize,
-    /// It has answered before: it may have been closed since.
-    pub(crate) used: bool,
 }
 
 /// An answer; its body lies in its connection's buffer until the next request.
@@ -50,7 +48,7 @@ impl Conn {
         socket.bind(SocketAddr::new(IpAddr::V4(source), 0))?;
         let stream = socket.connect(server).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: vec![0; 4096], filled: 0, at: 0, used: false })
+        Ok(Self { stream, buffer: vec![0; 4096], filled: 0, at: 0 })
     }
 
     /// Sends one request and reads its answer.
@@ -73,15 +71,23 @@ impl Conn {
         self.stream.write_all(requests).await
     }
 
+    /// The next answer, if all of it has been read already.
+    ///
+    /// # Errors
+    /// What was read is no answer.
+    pub(crate) fn ready(&mut self) -> io::Result<Option<Answer>> {
+        let answer = parse(&self.buffer[..self.filled], self.at)?;
+        self.at = answer.as_ref().map_or(self.at, |answer| answer.body.end);
+        Ok(answer)
+    }
+
     /// Reads the next answer.
     ///
     /// # Errors
     /// As [`Conn::call`].
     pub(crate) async fn answer(&mut self) -> io::Result<Answer> {
         loop {
-            if let Some(answer) = parse(&self.buffer[..self.filled], self.at)? {
-                self.at = answer.body.end;
-                self.used = true;
+            if let Some(answer) = self.ready()? {
                 return Ok(answer);
             }
             if self.filled == self.buffer.len() {

@@ -33,6 +33,7 @@ pub(crate) struct Remains<'a> {
     pub(crate) server: ServerFacts,
     pub(crate) base: (f64, &'static str),
     pub(crate) calibration: Option<Calibration>,
+    pub(crate) calibration_after: Option<Calibration>,
     pub(crate) policies: Vec<Policy>,
     pub(crate) seed: u64,
     pub(crate) began_unix_s: u64,
@@ -69,6 +70,7 @@ pub(crate) fn outcome(remains: Remains<'_>) -> Outcome {
         notes: remains.notes,
         server: remains.server,
         calibration: remains.calibration,
+        calibration_after: remains.calibration_after,
         ..Outcome::default()
     };
     run.notes.extend(book.examples.iter().map(|example| format!("not expected: {example}")));

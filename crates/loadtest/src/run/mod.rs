@@ -44,7 +44,7 @@ use measure::Remains;
 use observe::{Sights, cpu_seconds};
 pub(crate) use options::RunOptions;
 use outcome::{Calibration, Outcome};
-use scenario::Scenario;
+use scenario::{Role, Scenario};
 use target::Target;
 
 use crate::{
@@ -54,6 +54,8 @@ use crate::{
 
 /// From the decision to begin to the first arrival that can be due.
 const HEAD_START: Duration = Duration::from_millis(200);
+/// After a run, before its capacity is measured again: what the server still has to do ends.
+const CALM: Duration = Duration::from_secs(3);
 /// Passengers at the end, as a multiple of those at the beginning: who signs in during the run joins.
 const GROWTH: usize = 2;
 
@@ -136,15 +138,13 @@ async fn drive(options: &RunOptions, scenario: &Scenario, target: &mut Target) -
         let share = phase.priority_0_at_most.map(|most| most / ((from + to) / 2.0).max(f64::MIN_POSITIVE));
         share.map_or_else(|| mix.clone(), |share| mix.with_priority_0_at_most(share, &routes))
     });
-    // The mix as it is comes last: the capacity is measured with it.
-    let mixes: Vec<_> = mixes.chain([mix.clone()]).collect();
-    let calm = mixes.len() - 1;
+    let mixes: Vec<_> = mixes.collect();
     let engine = engine(options, scenario, target, routes, mixes, &trips);
     if scenario.passengers > 0 && mix.needs_passengers() {
         live::say(&format!("{} passengers sign in", scenario.passengers));
         sign_in::sign_in(&engine, scenario.passengers, |_| {}).await?;
     }
-    let (base, calibration) = base(options, scenario, target, &engine, calm).await?;
+    let (base, calibration) = base(options, scenario, target, &engine, &mix).await?;
     let began_unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let sights = Sights::default();
     let start = Instant::now() + HEAD_START;
@@ -162,6 +162,10 @@ async fn drive(options: &RunOptions, scenario: &Scenario, target: &mut Target) -
     sights.list().push(last);
     let generator_cores = cpu_seconds(std::process::id()).zip(own.0);
     let generator_cores = generator_cores.map(|(now, then)| (now - then) / own.1.elapsed().as_secs_f64());
+    let calibration_after = match calibration {
+        Some(_) => after(scenario, target, &engine).await?,
+        None => None,
+    };
     Ok(measure::outcome(Remains {
         scenario,
         engine: &engine,
@@ -169,6 +173,7 @@ async fn drive(options: &RunOptions, scenario: &Scenario, target: &mut Target) -
         server: target.facts(cores, options.pin, routes_from),
         base,
         calibration,
+        calibration_after,
         policies,
         seed: options.seed,
         began_unix_s,
@@ -190,7 +195,7 @@ fn engine(
     let most = scenario.passengers as usize * GROWTH;
     let hot = scenario.hot.as_ref().map(|hot| hot.times);
     let crowd = Crowd::new(scenario.sources, most, hot, trips.to_vec().into(), rand::random());
-    let book = Book::new(Instant::now(), mixes.len(), None);
+    let book = Book::new(Instant::now(), mixes.len().max(1), None);
     let mut engine = Engine::new(
         target.public,
         Duration::from_millis(scenario.deadline_ms),
@@ -213,7 +218,7 @@ async fn base(
     scenario: &Scenario,
     target: &Target,
     engine: &Arc<Engine>,
-    mix: usize,
+    mix: &kinds::Mix,
 ) -> Result<((f64, &'static str), Option<Calibration>), String> {
     if !scenario.is_relative() {
         return Ok(((options.rate.unwrap_or(1.0), "given"), None));
@@ -227,9 +232,25 @@ async fn base(
     Ok(((found.goodput, "measured"), Some(found)))
 }
 
+/// The capacity once more, with the mix that the peak accepted; its requests are not in the book.
+async fn after(scenario: &Scenario, target: &Target, engine: &Arc<Engine>) -> Result<Option<Calibration>, String> {
+    let Some(peak) = scenario.phase.iter().position(|phase| phase.role == Role::Peak) else { return Ok(None) };
+    let accepted = engine.state().book.accepted[peak];
+    let weights = kinds::Kind::ALL.into_iter().map(|kind| (kind, accepted[kind.index()] as f64)).collect();
+    // Nothing was accepted: there is no mix to measure.
+    let Ok(mix) = kinds::Mix::of(&weights) else { return Ok(None) };
+    live::end();
+    live::say("the capacity is measured once more, with what the peak accepted");
+    tokio::time::sleep(CALM).await;
+    let redrawn = engine.state().book.redrawn;
+    let found = capacity(engine, &mix, target.whom.pid).await?;
+    engine.state().book.redrawn = redrawn;
+    Ok(Some(found))
+}
+
 fn book(scenario: &Scenario, engine: &Engine, start: Instant) -> Book {
     let people = scenario.hot.as_ref().map(|_| engine.state().crowd.len());
-    let mut book = Book::new(start, engine.mixes.len(), people);
+    let mut book = Book::new(start, engine.mixes.len().max(1), people);
     book.keeps_admitted = scenario.spray.is_none();
     book
 }

@@ -23,6 +23,10 @@ pub(crate) struct Outcome {
     pub(crate) validity: Validity,
     /// Present when the base rate was measured.
     pub(crate) calibration: Option<Calibration>,
+    /// The same after the run, with the mix that was accepted at the peak: what is shed first is not as dear as what is not,
+    /// so goodput at the peak is held against this.
+    #[serde(default)]
+    pub(crate) calibration_after: Option<Calibration>,
     /// The whole run.
     pub(crate) totals: Counts,
     /// Latency of the requests that succeeded, whole run.
@@ -110,7 +114,7 @@ pub(crate) struct Validity {
     pub(crate) redrawn: u64,
 }
 
-/// The search for the capacity: a closed loop before the run.
+/// The search for the capacity: a closed loop.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Calibration {
     /// Peak goodput, requests a second.

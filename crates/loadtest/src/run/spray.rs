@@ -1,6 +1,7 @@
 //! Millions of keys, once each: cheap requests, as many as go, each from another address as a trusted proxy tells it.
 
 use std::{
+    collections::VecDeque,
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
@@ -12,7 +13,8 @@ use std::{
 use super::{
     book::{End, Event},
     crowd::address,
-    engine::Engine,
+    engine::{Engine, violated},
+    http::Conn,
     kinds::Kind,
     scenario::SprayPlan,
 };
@@ -40,7 +42,8 @@ pub(crate) async fn spray(engine: &Arc<Engine>, plan: &SprayPlan, start: Instant
     next.load(Ordering::Relaxed).min(plan.keys)
 }
 
-/// Batches on one connection until all keys are sent, the time is over, or the connection fails.
+/// Requests on one connection until all keys are sent, the time is over, or the connection fails. As many as have been
+/// answered are sent at once: to wait for a whole batch would be to wait for delayed acknowledgements too.
 async fn one_connection(
     engine: &Engine,
     number: u32,
@@ -48,46 +51,60 @@ async fn one_connection(
     plan: &SprayPlan,
     (start, until): (Instant, Instant),
 ) {
-    let Ok(mut conn) = super::http::Conn::open(address(number % 4000), engine.server).await else { return };
-    let mut bytes = Vec::new();
-    while Instant::now() < until {
-        let first = next.fetch_add(plan.pipeline.into(), Ordering::Relaxed);
-        if first >= plan.keys {
+    let Ok(mut conn) = Conn::open(address(number % 4000), engine.server).await else { return };
+    // When the requests under way were sent, the oldest first.
+    let mut sent = VecDeque::new();
+    let (mut bytes, mut room) = (Vec::new(), plan.pipeline);
+    loop {
+        bytes.clear();
+        while room > 0
+            && Instant::now() < until
+            && let Some(key) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|key| *key < plan.keys)
+        {
+            write(&mut bytes, key_address(key), engine.server);
+            sent.push_back(start.elapsed());
+            room -= 1;
+        }
+        if sent.is_empty() {
             return;
         }
-        let count = u64::from(plan.pipeline).min(plan.keys - first);
-        bytes.clear();
-        (first..first + count).for_each(|key| write(&mut bytes, key_address(key), engine.server));
-        let due = start.elapsed();
-        let mut answered = 0;
-        let exchange = async {
-            conn.send(&bytes).await?;
-            while answered < count {
-                let answer = conn.answer().await?;
-                answered += 1;
-                let end = match answer.status {
-                    200 => End::Ok,
-                    429 => End::Refused429(engine.state().book.refuser(violated(conn.body(&answer)))),
-                    503 => End::Refused503,
-                    500.. => End::Server5xx,
-                    _ => End::Unexpected,
-                };
-                note(engine, end, due, start.elapsed());
+        let exchange = tokio::time::timeout(ANSWER_WITHIN, answers(engine, &mut conn, &bytes, &mut sent, start));
+        let failed = match exchange.await {
+            Ok(Ok(answered)) => {
+                room += answered;
+                continue;
             }
-            Ok::<_, std::io::Error>(())
-        };
-        let failed = match tokio::time::timeout(ANSWER_WITHIN, exchange).await {
-            Ok(Ok(())) => continue,
             Ok(Err(_)) => End::Connection,
             Err(_) => End::Timeout,
         };
-        (answered..count).for_each(|_| note(engine, failed, due, start.elapsed()));
+        sent.into_iter().for_each(|due| note(engine, failed, due, start.elapsed()));
         return;
     }
 }
 
-fn violated(body: &[u8]) -> Option<&str> {
-    super::engine::violated(body)
+/// Sends these requests and takes down what has been answered, one at the least; how many.
+async fn answers(
+    engine: &Engine,
+    conn: &mut Conn,
+    requests: &[u8],
+    sent: &mut VecDeque<Duration>,
+    start: Instant,
+) -> std::io::Result<u32> {
+    conn.send(requests).await?;
+    let (mut answered, mut next) = (0, Some(conn.answer().await?));
+    while let Some(answer) = next {
+        let end = match answer.status {
+            200 => End::Ok,
+            429 => End::Refused429(engine.state().book.refuser(violated(conn.body(&answer)))),
+            503 => End::Refused503,
+            500.. => End::Server5xx,
+            _ => End::Unexpected,
+        };
+        note(engine, end, sent.pop_front().unwrap_or_default(), start.elapsed());
+        answered += 1;
+        next = conn.ready()?;
+    }
+    Ok(answered)
 }
 
 fn note(engine: &Engine, end: End, due: Duration, ended: Duration) {

@@ -20,9 +20,10 @@ fn write(out: &mut String, run: &Outcome) -> fmt::Result {
     writeln!(out, "\n{}{control}: {}", run.scenario.name, run.scenario.about)?;
     let pinned = if run.server.pinned { ", server and generator on a core each" } else { "" };
     writeln!(out, "{} on {} cores{pinned}", run.server.url, run.server.cores)?;
-    if let Some(found) = &run.calibration {
+    let capacities = [("capacity", &run.calibration), ("with what the peak accepted", &run.calibration_after)];
+    for (name, found) in capacities.into_iter().filter_map(|(name, found)| Some((name, found.as_ref()?))) {
         let cpu = found.cpu_us.map(|us| format!(", {us:.0} us of CPU each")).unwrap_or_default();
-        writeln!(out, "capacity {:.0}/s with {} requests under way{cpu}", found.goodput, found.in_flight)?;
+        writeln!(out, "{name} {:.0}/s with {} requests under way{cpu}", found.goodput, found.in_flight)?;
     }
     phases(out, run)?;
     kinds(out, run)?;
