@@ -13,7 +13,7 @@ const STEPS: [u32; 4] = [4, 12, 32, 80];
 const WARM_UP: Duration = Duration::from_millis(1500);
 const STEP: Duration = Duration::from_millis(3500);
 /// A client that is refused waits so long: refusals are not what is measured here.
-const AFTER_REFUSAL: Duration = Duration::from_millis(20);
+const AFTER_REFUSAL: Duration = Duration::from_millis(100);
 
 /// Tries each step with this mix; the best is the capacity.
 ///

@@ -8,10 +8,13 @@ use std::{
 };
 
 use rand::{RngExt, rngs::StdRng};
-use serde::Deserialize;
 use serde_json::json;
 
-use super::{groups::Groups, kinds::Kind};
+use super::{
+    errand::{Conflict, Errand, Newcomer, QuoteBody, RideBody},
+    groups::Groups,
+    kinds::Kind,
+};
 use crate::{
     trips::Trip,
     wire::{Challenge, Status, Tokens},
@@ -78,14 +81,6 @@ struct Offer {
     until: Instant,
 }
 
-/// Somebody with a phone who signs in.
-#[derive(Clone, Debug)]
-pub(crate) struct Newcomer {
-    pub(crate) phone: String,
-    pub(crate) device: String,
-    pub(crate) source: u32,
-}
-
 struct Code {
     newcomer: Newcomer,
     challenge: String,
@@ -98,54 +93,11 @@ struct Phones {
     next: u64,
 }
 
-/// A request that somebody is going to send.
-pub(crate) struct Errand {
-    pub(crate) kind: Kind,
-    /// The passenger, when it is one.
-    pub(crate) who: Option<u32>,
-    /// Which of the addresses it comes from.
-    pub(crate) source: u32,
-    pub(crate) path: String,
-    pub(crate) body: Option<String>,
-    pub(crate) token: Option<Arc<str>>,
-    pub(crate) idempotency_key: Option<String>,
-    pub(crate) newcomer: Option<Newcomer>,
-    /// Where the passenger stood, when the errand is one that moves them on.
-    prior: Option<Place>,
-    epoch: u32,
-}
-
 /// Whether an answer is one that the contract has for this passenger here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fit {
     Expected,
     Unexpected,
-}
-
-/// The ids in the answers that move passengers on.
-#[derive(Deserialize)]
-struct QuoteBody {
-    quote_id: String,
-    options: Vec<OptionBody>,
-}
-
-#[derive(Deserialize)]
-struct OptionBody {
-    product: String,
-}
-
-#[derive(Deserialize)]
-struct RideBody {
-    id: String,
-    status: Status,
-}
-
-#[derive(Deserialize)]
-struct Conflict {
-    code: String,
-    ride_id: Option<String>,
-    confirmation_token: Option<String>,
-    from: Option<Status>,
 }
 
 /// The address of the `number`-th source: 127.0.1.1, 127.0.1.2, …
@@ -442,23 +394,6 @@ impl Crowd {
     fn move_to(&mut self, who: u32, place: Place) {
         self.people[who as usize].epoch += 1;
         self.groups.put(who, place);
-    }
-}
-
-impl Errand {
-    fn open(kind: Kind) -> Self {
-        Self {
-            kind,
-            who: None,
-            source: 0,
-            path: kind.path().to_owned(),
-            body: None,
-            token: None,
-            idempotency_key: None,
-            newcomer: None,
-            prior: None,
-            epoch: 0,
-        }
     }
 }
 

@@ -15,7 +15,8 @@ use tokio::{
 use super::{
     arrivals::Arrival,
     book::{Book, End, Event},
-    crowd::{Crowd, Errand, Fit, address},
+    crowd::{Crowd, Fit, address},
+    errand::Errand,
     http::{Answer, Conn, Request},
     kinds::{Kind, Mix, Routes},
     scenario::Retry,

@@ -103,15 +103,21 @@ fn facts(remains: &Remains<'_>) -> ScenarioFacts {
 fn validity(remains: &Remains<'_>, book: &Book) -> Validity {
     let lag = Percentiles::of(&book.lag);
     let max_lag_ms = remains.scenario.max_lag_ms;
-    let mut reasons = Vec::new();
-    if let Some(p99) = lag.p99.filter(|p99| *p99 > max_lag_ms) {
-        reasons.push(format!("the generator could not keep up: one request in a hundred was sent {p99:.0} ms late or more, and {max_lag_ms:.0} ms are allowed"));
-    }
-    if lag.count == 0 {
-        reasons.push("no request was sent".to_owned());
-    }
+    let reasons = reasons(&lag, max_lag_ms);
     let (valid, generator_cores, redrawn) = (reasons.is_empty(), remains.generator_cores, book.redrawn);
     Validity { valid, reasons, lag, max_lag_ms, generator_cores, redrawn }
+}
+
+/// Why the generator did not do what was asked of it.
+fn reasons(lag: &Percentiles, max_lag_ms: f64) -> Vec<String> {
+    let late = lag.p99.filter(|p99| *p99 > max_lag_ms).map(|p99| {
+        format!(
+            "the generator could not keep up: one request in a hundred was sent {p99:.0} ms late or more, and \
+             {max_lag_ms:.0} ms are allowed"
+        )
+    });
+    let nothing = (lag.count == 0).then(|| "no request was sent".to_owned());
+    late.into_iter().chain(nothing).collect()
 }
 
 fn kinds(engine: &Engine, book: &Book) -> Vec<KindRow> {

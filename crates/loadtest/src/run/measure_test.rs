@@ -58,3 +58,11 @@ fn a_second_of_the_series_is_its_four_quarters() {
     assert_eq!(series[1].refused_by["overload"], 50);
     assert_eq!(series[1].offered_by_priority, [100, 0, 0, 0, 0]);
 }
+
+#[test]
+fn a_generator_that_was_late_or_sent_nothing_is_not_believed() {
+    let lag = |count, p99| Percentiles { count, p99, ..Percentiles::default() };
+    assert!(reasons(&lag(9, Some(50.0)), 50.0).is_empty());
+    assert!(reasons(&lag(9, Some(51.0)), 50.0)[0].contains("51 ms late"));
+    assert_eq!(reasons(&lag(0, None), 50.0), ["no request was sent"]);
+}

@@ -9,6 +9,7 @@ mod calibrate;
 mod checks;
 mod crowd;
 mod engine;
+mod errand;
 mod figures;
 mod groups;
 mod http;

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{book::End, engine::Engine, kinds::Kind};
+use super::{book::End, crowd::Crowd, engine::Engine, errand::Errand, kinds::Kind};
 
 /// Sign-ins at the same time.
 const AT_ONCE: u32 = 32;
@@ -47,13 +47,13 @@ pub(crate) async fn sign_in(engine: &Arc<Engine>, passengers: u32, progress: imp
 async fn one(engine: &Engine) -> Result<(), String> {
     let newcomer = engine.state().crowd.newcomer();
     // A code, then the code typed: the second comes with the first's newcomer.
-    let otp = super::crowd::Crowd::otp(newcomer.clone());
+    let otp = Crowd::otp(newcomer.clone());
     persist(engine, &otp, Kind::Otp).await?;
     let token = engine.state().crowd.take_code(&newcomer).ok_or("a code was sent, and no SMS is there")?;
     persist(engine, &token, Kind::Token).await
 }
 
-async fn persist(engine: &Engine, errand: &super::crowd::Errand, kind: Kind) -> Result<(), String> {
+async fn persist(engine: &Engine, errand: &Errand, kind: Kind) -> Result<(), String> {
     for _ in 0..TRIES {
         let ended = engine.exchange(errand, Instant::now() + Duration::from_secs(30)).await;
         match ended.end {
