@@ -181,10 +181,12 @@ impl Client {
         let wait = answer.retry_after();
         match answer.status {
             409 => {}
-            429 => {
-                self.tally.counts().limited += 1;
+            status if status == 429 || answer.is_shed() => {
+                let mut counts = self.tally.counts();
+                *(if status == 429 { &mut counts.limited } else { &mut counts.shed }) += 1;
+                drop(counts);
                 if wait.is_none_or(|w| w.is_zero()) {
-                    self.give_up(request, "429 without a Retry-After above 0");
+                    self.give_up(request, &format!("{status} without a Retry-After above 0"));
                 }
             }
             503 if answer.says_unavailable() && self.outages.excuse(began, Instant::now()) => {
@@ -240,9 +242,14 @@ impl Answer {
         self.lost_since.is_some()
     }
 
-    /// A 503 as the contract has it.
+    /// Refused because there is too much to do: to come back is what the contract asks for.
+    fn is_shed(&self) -> bool {
+        self.status == 503 && self.code().as_deref() == Some("temporary-reduced-capacity")
+    }
+
+    /// A 503 that says that something does not answer, as the contract has it.
     fn says_unavailable(&self) -> bool {
-        matches!(self.code().as_deref(), Some("unavailable" | "temporary-reduced-capacity"))
+        self.code().as_deref() == Some("unavailable")
     }
 
     /// Worth another try by itself.
@@ -338,6 +345,19 @@ mod tests {
         assert_eq!(refuse(500, r#"{"code":"internal"}"#), 1);
         client.outages.end(Instant::now());
         assert_eq!(refuse(503, unavailable), 1, "the server was back");
+    }
+
+    #[test]
+    fn whoever_is_shed_obeys_and_blames_nobody_when_told_how_long() {
+        let client = Client::new("http://127.0.0.1:9", Halt::new()).unwrap();
+        let shed = |header| {
+            let (mut strikes, body) = (0, r#"{"code":"temporary-reduced-capacity"}"#);
+            let wait = client.refused(&Request::states(), &answer(503, header, body), Instant::now(), &mut strikes);
+            (wait, strikes, client.promises.total())
+        };
+        assert_eq!(shed(("retry-after", "3")), (Some(Duration::from_secs(3)), 0, 0));
+        assert_eq!(shed(("x", "y")), (None, 0, 1), "a 503 that does not say when to come back");
+        assert_eq!(client.tally.counts().shed, 2);
     }
 
     #[tokio::test]

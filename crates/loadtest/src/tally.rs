@@ -70,6 +70,9 @@ pub(crate) struct Counts {
     /// 429 answers, obeyed.
     #[serde(rename = "obeyed_429")]
     pub(crate) limited: u64,
+    /// 503 answers for reduced capacity, obeyed.
+    #[serde(rename = "obeyed_503")]
+    pub(crate) shed: u64,
     /// Connections that failed while the server was away by this tool's doing.
     pub(crate) excused: u64,
     /// Answers 503 to requests that were under way while the server was away.

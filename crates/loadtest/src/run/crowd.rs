@@ -53,7 +53,8 @@ pub(crate) struct Crowd {
     ended: Vec<u32>,
     codes: Vec<Code>,
     trips: Arc<[Trip]>,
-    phones: Phones,
+    /// Tells this run's phones from another's, and one from the next.
+    phones: (u64, u64),
     sources: u32,
     most: usize,
     /// The first passenger sends so many times as much as each other.
@@ -88,11 +89,6 @@ struct Code {
     until: Instant,
 }
 
-struct Phones {
-    run: u64,
-    next: u64,
-}
-
 /// Whether an answer is one that the contract has for this passenger here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fit {
@@ -109,7 +105,7 @@ pub(crate) fn address(number: u32) -> Ipv4Addr {
 impl Crowd {
     /// Nobody yet. `run` tells the phones of one run from those of another.
     pub(crate) fn new(sources: u32, most: usize, hot: Option<f64>, trips: Arc<[Trip]>, run: u32) -> Self {
-        let phones = Phones { run: u64::from(run % 10_000), next: 0 };
+        let phones = (u64::from(run % 10_000), 0);
         let (people, known, ended, codes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let groups = Groups::default();
         Self { people, groups, known, ended, codes, trips, phones, sources, most, hot, tag: run }
@@ -122,8 +118,8 @@ impl Crowd {
 
     /// Somebody whom the server has not seen.
     pub(crate) fn newcomer(&mut self) -> Newcomer {
-        let Phones { run, next } = self.phones;
-        self.phones.next += 1;
+        let (run, next) = self.phones;
+        self.phones.1 += 1;
         // As the replay's: numbers of a length that North America does not have.
         let number = (run * 1_000_000 + next) % 10_000_000_000;
         let source = u32::try_from(next % u64::from(self.sources)).unwrap_or_default();
