@@ -18,6 +18,7 @@ mod harness;
 mod history;
 mod internal;
 mod limits;
+mod load;
 mod otp_budgets;
 mod partners;
 mod policies;

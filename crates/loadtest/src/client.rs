@@ -3,6 +3,7 @@
 
 use std::{
     error::Error,
+    net::{IpAddr, Ipv4Addr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -21,13 +22,18 @@ use crate::{
 
 /// Longer than this no answer may take; the product's own slowest refusal is 5 s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// Addresses that callers come from.
+const SOURCES: u8 = 16;
 /// So many failures that nothing excuses, and a client gives up.
 const STRIKES: u32 = 8;
 
 /// A client of the public API, shared by all trips; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Client {
-    http: reqwest::Client,
+    /// One a source address.
+    http: Arc<[reqwest::Client]>,
+    /// The one in use.
+    source: usize,
     base: Arc<str>,
     pub(crate) halt: Halt,
     pub(crate) outages: Arc<Outages>,
@@ -62,16 +68,20 @@ impl Client {
     /// # Errors
     /// When the HTTP library cannot start.
     pub(crate) fn new(base: &str, halt: Halt) -> Result<Self, String> {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(5))
-            .pool_idle_timeout(Duration::from_secs(3))
-            .user_agent(concat!("loadtest/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|e| format!("the HTTP client: {}", causes(&e)))?;
+        let http = sources(base).into_iter().map(|source| {
+            reqwest::Client::builder()
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
+                .connect_timeout(Duration::from_secs(5))
+                .pool_idle_timeout(Duration::from_secs(3))
+                .user_agent(concat!("loadtest/", env!("CARGO_PKG_VERSION")))
+                .local_address(source)
+                .build()
+                .map_err(|e| format!("the HTTP client: {}", causes(&e)))
+        });
         Ok(Self {
-            http,
+            http: http.collect::<Result<_, _>>()?,
+            source: 0,
             base: base.into(),
             halt,
             outages: Arc::default(),
@@ -83,6 +93,12 @@ impl Client {
     /// The same client under another halt.
     pub(crate) fn until(&self, halt: Halt) -> Self {
         Self { halt, ..self.clone() }
+    }
+
+    /// The same client from the address of the caller with this number: passengers do not all come from one.
+    pub(crate) fn of(&self, caller: u64) -> Self {
+        let source = usize::try_from(caller % self.http.len() as u64).unwrap_or_default();
+        Self { source, ..self.clone() }
     }
 
     /// The answer to `request`, whatever its status below 500 (429 and a racing key are waited out).
@@ -141,7 +157,8 @@ impl Client {
 
     async fn attempt(&self, request: &Request, began: Instant) -> Result<Answer, Lost> {
         let broken = |e: reqwest::Error| Lost::Broken(causes(&e.without_url()));
-        let mut builder = self.http.request(request.method.clone(), format!("{}{}", self.base, request.path));
+        let mut builder =
+            self.http[self.source].request(request.method.clone(), format!("{}{}", self.base, request.path));
         for (name, value) in &request.headers {
             builder = builder.header(*name, value);
         }
@@ -164,10 +181,12 @@ impl Client {
         let wait = answer.retry_after();
         match answer.status {
             409 => {}
-            429 => {
-                self.tally.counts().limited += 1;
+            status if status == 429 || answer.is_shed() => {
+                let mut counts = self.tally.counts();
+                *(if status == 429 { &mut counts.limited } else { &mut counts.shed }) += 1;
+                drop(counts);
                 if wait.is_none_or(|w| w.is_zero()) {
-                    self.give_up(request, "429 without a Retry-After above 0");
+                    self.give_up(request, &format!("{status} without a Retry-After above 0"));
                 }
             }
             503 if answer.says_unavailable() && self.outages.excuse(began, Instant::now()) => {
@@ -223,9 +242,14 @@ impl Answer {
         self.lost_since.is_some()
     }
 
-    /// A 503 as the contract has it.
+    /// Refused because there is too much to do: to come back is what the contract asks for.
+    fn is_shed(&self) -> bool {
+        self.status == 503 && self.code().as_deref() == Some("temporary-reduced-capacity")
+    }
+
+    /// A 503 that says that something does not answer, as the contract has it.
     fn says_unavailable(&self) -> bool {
-        matches!(self.code().as_deref(), Some("unavailable" | "temporary-reduced-capacity"))
+        self.code().as_deref() == Some("unavailable")
     }
 
     /// Worth another try by itself.
@@ -241,6 +265,19 @@ impl Answer {
     /// The beginning of the body, for a report.
     pub(crate) fn excerpt(&self) -> String {
         String::from_utf8_lossy(&self.body).chars().take(300).collect()
+    }
+}
+
+/// The addresses that callers of the listener at `base` come from: a few of 127.0.0.0/8 where the listener is on one of
+/// them, so that limits of one address are not what is met; otherwise whatever the system takes.
+fn sources(base: &str) -> Vec<Option<IpAddr>> {
+    let url = reqwest::Url::parse(base).ok();
+    let host = url.as_ref().and_then(|url| url.host_str()?.parse::<Ipv4Addr>().ok());
+    match host {
+        Some(host) if host.is_loopback() => {
+            (1..=SOURCES).map(|number| Some(IpAddr::V4(Ipv4Addr::new(127, 1, 0, number)))).collect()
+        }
+        _ => vec![None],
     }
 }
 
@@ -264,6 +301,17 @@ mod tests {
     fn answer(status: u16, header: (&'static str, &'static str), body: &'static str) -> Answer {
         let headers = HeaderMap::from_iter([(header.0.parse().unwrap(), HeaderValue::from_static(header.1))]);
         Answer { headers, body: Bytes::from_static(body.as_bytes()), ..Answer::empty(status) }
+    }
+
+    #[test]
+    fn callers_come_from_addresses_of_this_machine_where_the_listener_is_on_one() {
+        let addresses = sources("http://127.0.0.1:8080");
+        assert_eq!(addresses.len(), usize::from(SOURCES));
+        assert!(addresses.iter().all(|a| a.is_some_and(|a| a.is_loopback())));
+        assert_eq!(sources("http://localhost:8080"), [None]);
+        assert_eq!(sources("http://[::1]:8080"), [None]);
+        let client = Client::new("http://127.0.0.1:9", Halt::new()).unwrap();
+        assert_eq!((client.of(17).source, client.of(1).source), (1, 1));
     }
 
     #[test]
@@ -297,6 +345,19 @@ mod tests {
         assert_eq!(refuse(500, r#"{"code":"internal"}"#), 1);
         client.outages.end(Instant::now());
         assert_eq!(refuse(503, unavailable), 1, "the server was back");
+    }
+
+    #[test]
+    fn whoever_is_shed_obeys_and_blames_nobody_when_told_how_long() {
+        let client = Client::new("http://127.0.0.1:9", Halt::new()).unwrap();
+        let shed = |header| {
+            let (mut strikes, body) = (0, r#"{"code":"temporary-reduced-capacity"}"#);
+            let wait = client.refused(&Request::states(), &answer(503, header, body), Instant::now(), &mut strikes);
+            (wait, strikes, client.promises.total())
+        };
+        assert_eq!(shed(("retry-after", "3")), (Some(Duration::from_secs(3)), 0, 0));
+        assert_eq!(shed(("x", "y")), (None, 0, 1), "a 503 that does not say when to come back");
+        assert_eq!(client.tally.counts().shed, 2);
     }
 
     #[tokio::test]

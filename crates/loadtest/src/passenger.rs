@@ -155,6 +155,7 @@ impl Passenger {
     /// # Errors
     /// [`Stop`].
     pub(crate) async fn send(&mut self, client: &Client, request: &Request) -> Result<Answer, Stop> {
+        let client = &client.of(self.number());
         for _ in 0..3 {
             let access = self.access(client).await?;
             let request = request.clone().with("authorization", format!("Bearer {access}"));
@@ -170,6 +171,11 @@ impl Passenger {
             }
         }
         Err(Stop::GaveUp)
+    }
+
+    /// Tells passengers apart: their phones count up.
+    fn number(&self) -> u64 {
+        self.phone[1..].parse().unwrap_or_default()
     }
 
     /// Whether the access token has run out: then a stream may end.
@@ -197,6 +203,7 @@ impl Passenger {
 
     /// Signs in by SMS; the tokens, and when they were asked for.
     async fn tokens(&self, client: &Client) -> Result<(Tokens, Instant), Stop> {
+        let client = &client.of(self.number());
         let device = format!("loadtest-{}", &self.phone[1..]);
         for _ in 0..5 {
             let began = Instant::now();

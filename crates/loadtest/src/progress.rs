@@ -53,6 +53,9 @@ fn line(counts: &Counts, total: u64, rate: f64, broken: u64) -> String {
     if counts.limited > 0 {
         parts.push(format!("429 {}", counts.limited));
     }
+    if counts.shed > 0 {
+        parts.push(format!("503 {}", counts.shed));
+    }
     parts.push(format!("broken promises {broken}"));
     if rate > 0.0 {
         parts.push(format!("about {} to go", clock(Duration::from_secs_f64(total.saturating_sub(done) as f64 / rate))));

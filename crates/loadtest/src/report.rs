@@ -214,6 +214,9 @@ impl fmt::Display for Report {
         if counts.limited > 0 {
             writeln!(f, "{} answers were 429, and obeyed", counts.limited)?;
         }
+        if counts.shed > 0 {
+            writeln!(f, "{} answers were 503 for reduced capacity, and obeyed", counts.shed)?;
+        }
         self.money(f)?;
         self.shares(f)?;
         list(f, "Cancelled by", &counts.cancelled_by)?;

@@ -70,6 +70,9 @@ pub(crate) struct Counts {
     /// 429 answers, obeyed.
     #[serde(rename = "obeyed_429")]
     pub(crate) limited: u64,
+    /// 503 answers for reduced capacity, obeyed.
+    #[serde(rename = "obeyed_503")]
+    pub(crate) shed: u64,
     /// Connections that failed while the server was away by this tool's doing.
     pub(crate) excused: u64,
     /// Answers 503 to requests that were under way while the server was away.
@@ -105,6 +108,19 @@ impl Default for Times {
 }
 
 impl Times {
+    /// With two digits: a tenth of the memory, where there is one for every moment.
+    pub(crate) fn coarse() -> Self {
+        #[allow(clippy::expect_used, reason = "two digits are within what the histogram allows (0…5)")]
+        Self(Histogram::new(2).expect("a histogram of two digits"))
+    }
+
+    /// These and the others.
+    pub(crate) fn with(mut self, others: &Self) -> Self {
+        // A histogram that grows by itself takes every value.
+        let _ = self.0.add(&others.0);
+        self
+    }
+
     pub(crate) fn add(&mut self, time: Duration) {
         // A histogram that grows by itself takes every value; a failure would lose one sample.
         let _ = self.0.record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
