@@ -39,14 +39,17 @@ pub(crate) struct Places {
     /// The load tool's binary.
     pub(crate) loadtest: PathBuf,
     /// For databases and logs; emptied before and removed after.
-    data: PathBuf,
+    pub(crate) data: PathBuf,
     /// Where the report goes.
-    out: PathBuf,
+    pub(crate) out: PathBuf,
 }
 
 impl Places {
     /// Beside this binary: `target/release/bench` measures its neighbours and writes to `target/bench`.
-    fn find() -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// Something is not built.
+    pub(crate) fn find() -> Result<Self, String> {
         let own = std::env::current_exe().map_err(|e| e.to_string())?;
         let built = own.parent().ok_or("this binary lies nowhere")?;
         let out = built.parent().ok_or("this binary lies nowhere")?.join("bench");
