@@ -5,6 +5,7 @@
 
 mod class;
 mod config;
+pub mod limit;
 mod nanos;
 mod policy;
 
