@@ -47,12 +47,7 @@ impl Report {
     /// # Errors
     /// The machine cannot be described.
     pub(crate) fn new(quick: bool, data: &Path) -> Result<Self, String> {
-        Ok(Self {
-            quick,
-            setting: Setting::describe(data)?,
-            rows: Vec::new(),
-            notes: Vec::new(),
-        })
+        Ok(Self { quick, setting: Setting::describe(data)?, rows: Vec::new(), notes: Vec::new() })
     }
 
     /// Adds a figure, and shows it at once: a whole run takes a while.

@@ -146,7 +146,8 @@ mod tests {
 
     #[test]
     fn nginx_refuses_everything_after_the_first_with_the_gateways_headers() {
-        let headers = [header("ratelimit", r#""address";r=0;t=1"#), header("date", "today"), header("x-request-id", "7")];
+        let headers =
+            [header("ratelimit", r#""address";r=0;t=1"#), header("date", "today"), header("x-request-id", "7")];
         let text = configuration(([127, 0, 0, 1], 8099).into(), &headers).unwrap();
         for line in [
             "worker_processes 1;",

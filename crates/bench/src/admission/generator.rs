@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn an_answer_is_read_to_the_end_of_its_body_and_needs_a_length() {
         assert_eq!(ends(b"HTTP/1.1 200 OK\r\nContent-Le"), Ok(None));
-        assert_eq!(ends(b"HTTP/1.1 200 OK\r\nX: 1\r\nCONTENT-LENGTH: 7\r\n\r\nab"), Ok(Some((45, 52))));
+        assert_eq!(ends(b"HTTP/1.1 200 OK\r\nX: 1\r\nCONTENT-LENGTH: 7\r\n\r\nab"), Ok(Some((44, 51))));
         assert!(ends(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").is_err());
         assert_eq!((status(b"HTTP/1.1 429 Too"), status(b"FTP 200 OK")), (Some(429), None));
     }

@@ -69,6 +69,11 @@ impl Hold {
         Self { wanted: Wanted::More, goal, bar, unit }
     }
 
+    /// What stands behind the figure.
+    pub(crate) fn unit(self) -> &'static str {
+        self.unit
+    }
+
     fn text(self, bound: f64) -> String {
         let sign = if self.wanted == Wanted::Less { '≤' } else { '≥' };
         format!("{sign} {bound}{}", self.unit)
@@ -116,6 +121,25 @@ impl Row {
             figure: format!("{}×; {} {unit}", ratio.text(2), Spread::of(own).text(2)),
             against: format!("{peer_is}: {} {unit}", Spread::of(peer).text(2)),
             value: ratio.median,
+            hold,
+        }
+    }
+
+    /// How many times as long the peer takes: the middle of the rounds is judged.
+    pub(crate) fn times_as_fast(
+        what: &str,
+        hold: Hold,
+        unit: &str,
+        own: &[f64],
+        peer_is: &str,
+        peer: Vec<f64>,
+    ) -> Self {
+        let times = Spread::of(own.iter().zip(&peer).map(|(own, peer)| peer / own).collect());
+        Self {
+            what: what.to_owned(),
+            figure: format!("{}{}", times.text(1), hold.unit),
+            against: format!("{peer_is}: {} {unit}", Spread::of(peer).text(0)),
+            value: times.median,
             hold,
         }
     }

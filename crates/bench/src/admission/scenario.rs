@@ -1,0 +1,190 @@
+//! The rows that need traffic as it comes: the load tool's scenarios against the release gateway, and of each the figures by
+//! name.
+
+use std::{collections::BTreeMap, fs, path::Path, process::Stdio};
+
+use serde::Deserialize;
+
+use super::{
+    Run,
+    table::{Hold, Row, Table},
+};
+
+/// What is taken from the load tool's JSON; its own model is `crates/loadtest/src/run/outcome.rs`.
+#[derive(Deserialize)]
+struct Outcome {
+    validity: Validity,
+    figures: Vec<Figure>,
+    #[serde(default)]
+    notes: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Validity {
+    valid: bool,
+    #[serde(default)]
+    reasons: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Figure {
+    name: String,
+    value: Option<f64>,
+}
+
+/// A row by the name of its figure.
+struct Wanted {
+    figure: &'static str,
+    what: &'static str,
+    against: &'static str,
+    /// What the figure is multiplied with for the table.
+    times: f64,
+    hold: Hold,
+}
+
+const SPIKE: [Wanted; 4] = [
+    Wanted {
+        figure: "goodput_of_bound",
+        what: "10× offered: goodput, of the bound",
+        against: "(1 − 10r/a)/(1 − r/a) of own peak",
+        times: 1.0,
+        hold: Hold::at_least(0.95, 0.85, "×"),
+    },
+    Wanted {
+        figure: "success_p0",
+        what: "The same: priority 0 that succeeds",
+        against: "offered",
+        times: 100.0,
+        hold: Hold::at_least(99.9, 99.5, " %"),
+    },
+    Wanted {
+        figure: "p99_p0_ratio",
+        what: "The same: p99 of priority 0",
+        against: "p99 unloaded",
+        times: 1.0,
+        hold: Hold::at_most(2.0, 4.0, "×"),
+    },
+    Wanted {
+        figure: "recovery_s",
+        what: "The same: until p99 is as before the spike",
+        against: "p99 before",
+        times: 1.0,
+        hold: Hold::at_most(1.0, 3.0, " s"),
+    },
+];
+const HOT_KEY: [Wanted; 1] = [Wanted {
+    figure: "jain",
+    what: "One key at 100× its share: Jain index of the rest",
+    against: "1 is equal",
+    times: 1.0,
+    hold: Hold::at_least(0.99, 0.99, ""),
+}];
+const RETRY_STORM: [Wanted; 1] = [Wanted {
+    figure: "retry_peak_to_mean",
+    what: "Clients that obey Retry-After: busiest bin of the wave",
+    against: "the wave's mean",
+    times: 1.0,
+    hold: Hold::at_most(1.5, 2.0, "×"),
+}];
+
+/// Goodput, priority 0 and recovery in a spike to ten times what the gateway can do.
+///
+/// # Errors
+/// In words.
+pub(crate) async fn spike(run: &Run, table: &mut Table) -> Result<(), String> {
+    measure(run, "spike", &SPIKE, table).await
+}
+
+/// Whether one key's flood takes anything from the others.
+///
+/// # Errors
+/// In words.
+pub(crate) async fn hot_key(run: &Run, table: &mut Table) -> Result<(), String> {
+    measure(run, "hot-key", &HOT_KEY, table).await
+}
+
+/// How evenly refused clients come back.
+///
+/// # Errors
+/// In words.
+pub(crate) async fn retry_storm(run: &Run, table: &mut Table) -> Result<(), String> {
+    measure(run, "retry-storm", &RETRY_STORM, table).await
+}
+
+async fn measure(run: &Run, scenario: &str, wanted: &[Wanted], table: &mut Table) -> Result<(), String> {
+    let file = run.places.folder(&format!("{scenario}.json"));
+    // The load tool puts itself and the gateway on a core each.
+    let mut command = run.cores.both(&run.places.loadtest);
+    command.args(["run", scenario, "--pin", "--server"]).arg(&run.places.gateway).arg("--json").arg(&file);
+    let output = command.stdin(Stdio::null()).output().await.map_err(|e| format!("loadtest: {e}"))?;
+    let outcome = read(&file).map_err(|why| {
+        let said = String::from_utf8_lossy(&output.stderr);
+        format!("loadtest run {scenario} ended with {}: {why}\n{said}", output.status)
+    })?;
+    if !outcome.validity.valid {
+        return Err(format!("loadtest run {scenario} is not valid: {}", outcome.validity.reasons.join("; ")));
+    }
+    for row in rows(scenario, wanted, &outcome.figures)? {
+        table.add(row);
+    }
+    let kept = run.places.out.join(format!("traffic-{scenario}.json"));
+    fs::copy(&file, &kept).map_err(|e| format!("{}: {e}", kept.display()))?;
+    outcome.notes.iter().for_each(|note| table.note(format!("`{scenario}`: {note}")));
+    Ok(())
+}
+
+fn read(file: &Path) -> Result<Outcome, String> {
+    let text = fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    serde_json::from_str(&text).map_err(|e| format!("{}: {e}", file.display()))
+}
+
+/// A row for each wanted figure; one that was not measured is an error, no zero.
+fn rows(scenario: &str, wanted: &[Wanted], figures: &[Figure]) -> Result<Vec<Row>, String> {
+    let measured: BTreeMap<&str, &Figure> = figures.iter().map(|figure| (figure.name.as_str(), figure)).collect();
+    let row = |wanted: &Wanted| {
+        let figure = measured.get(wanted.figure).copied();
+        let value = figure.and_then(|figure| figure.value);
+        let value = value.ok_or_else(|| format!("loadtest run {scenario} did not measure `{}`", wanted.figure))?;
+        let value = value * wanted.times;
+        Ok(Row {
+            what: wanted.what.to_owned(),
+            figure: format!("{value:.3}{}", wanted.hold.unit()),
+            against: wanted.against.to_owned(),
+            value,
+            hold: wanted.hold,
+        })
+    };
+    wanted.iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(text: &str) -> Outcome {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn figures_are_found_by_name_and_a_share_is_told_in_percent() {
+        let outcome = outcome(
+            r#"{ "validity": { "valid": true, "reasons": [] }, "notes": [], "else": 1, "figures": [
+                { "name": "p99_p0_ratio", "value": 1.4, "unit": "", "about": "" },
+                { "name": "success_p0", "value": 0.9991, "unit": "share", "about": "" },
+                { "name": "recovery_s", "value": 0.0, "unit": "s", "about": "" },
+                { "name": "goodput_of_bound", "value": 0.9, "unit": "", "about": "" } ] }"#,
+        );
+        let rows = rows("spike", &SPIKE, &outcome.figures).unwrap();
+        let figures: Vec<_> = rows.iter().map(|row| row.figure.as_str()).collect();
+        assert_eq!(figures, ["0.900×", "99.910 %", "1.400×", "0.000 s"]);
+    }
+
+    #[test]
+    fn what_was_not_measured_is_named_and_no_zero() {
+        let outcome = outcome(
+            r#"{ "validity": { "valid": true }, "figures": [{ "name": "jain", "value": null, "unit": "", "about": "" }] }"#,
+        );
+        let error = rows("hot-key", &HOT_KEY, &outcome.figures).map(drop).unwrap_err();
+        assert!(error.contains("`jain`"), "{error}");
+    }
+}
