@@ -3,6 +3,7 @@
 //!
 //! Speaks as the other sides of that row do: a line with a number on standard input is so many decisions, answered by a
 //! line of JSON: `{"ns_per_decision": 9000.0}`. A first line `{"ns_per_decision": 0.0}` says that every key is there.
+#![allow(clippy::disallowed_methods, reason = "it measures itself, and has no supervisor")]
 
 use std::{
     collections::HashMap,
