@@ -164,7 +164,7 @@ impl Table {
 
     /// Adds a figure, and shows it at once: a whole run takes a while.
     pub(crate) fn add(&mut self, row: Row) {
-        eprintln!("bench: {}: {} | {} {}", row.what, row.figure, row.against, row.verdict().text());
+        eprintln!("bench: {}", row.line(self.quick));
         self.rows.push(row);
     }
 
