@@ -11,7 +11,7 @@ use std::{
 use entity::{OutboxEntry, Shards, StoreError, value::Millis};
 use prometheus::{IntGauge, Registry, register_int_gauge_with_registry};
 use runtime::{Clock, Stopwatch, task::Supervisor};
-use traffic::Admission;
+use traffic::{Admission, Nanos};
 use usecase::{
     housekeeping::Housekeeping,
     relay::RelayWaker,
@@ -32,6 +32,7 @@ pub(crate) struct Deps {
     pub(crate) clock: Clock,
     pub(crate) time_out: TimeOutRides,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) started: Stopwatch,
     pub(crate) positions: Positions,
     pub(crate) waker: RelayWaker,
 }
@@ -85,7 +86,7 @@ impl Tasks {
     }
 
     async fn forget(self: Arc<Self>) -> Result<(), StoreError> {
-        self.deps.admission.sweep();
+        self.deps.admission.sweep(Nanos::since_start_of(&self.deps.started));
         self.deps.positions.forget_old(self.deps.clock.now());
         Ok(())
     }

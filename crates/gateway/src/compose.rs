@@ -10,7 +10,7 @@ use runtime::{
     Clock, Entropy, Stopwatch,
     task::{Restart, Supervisor},
 };
-use traffic::Admission;
+use traffic::{Admission, Policies};
 use usecase::{
     auth::{Keys, refresh::Refresh, request_code::RequestCode, sign_in::SignIn, sign_out::SignOut},
     port::{Dispatch, Payments, Routing, Sms},
@@ -102,6 +102,8 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Box<dyn Error>> 
 /// What most components are built from.
 struct Node {
     clock: Clock,
+    /// The time of limits.
+    started: Stopwatch,
     entropy: Entropy,
     registry: Registry,
     supervisor: Supervisor,
@@ -144,6 +146,7 @@ struct Partners {
 impl Node {
     /// Opens the database, once everything that is cheaper to find wrong is right.
     async fn open(settings: &Settings, entropy: Entropy, waker: RelayWaker) -> Result<Self, Box<dyn Error>> {
+        let started = Stopwatch::start();
         let (registry, ride_signals) = (Registry::new(), RideSignals::default());
         let supervisor = Supervisor::new(&registry)?;
         let (clock, keys) = (Clock::system(), Keys::from_config(&settings.auth)?);
@@ -163,7 +166,7 @@ impl Node {
         };
         let deps = Deps { supervisor: supervisor.clone(), entropy: entropy.clone(), on_commit: Arc::new(on_commit) };
         let shards = settings.store.clone().build(deps).await?;
-        Ok(Self { clock, entropy, registry, supervisor, keys, shards, waker, ride_signals })
+        Ok(Self { clock, started, entropy, registry, supervisor, keys, shards, waker, ride_signals })
     }
 
     /// Builds every component and gives what handlers use and what is done beside them.
@@ -189,7 +192,8 @@ impl Node {
             let (drive, end, report) = (drive_ride.clone(), end_ride.clone(), report_location.clone());
             sandbox.fleet(shards(), drive, end, report, self.clock.clone())
         });
-        let admission = Arc::new(Admission::build(&settings.traffic, &self.registry)?);
+        let (policies, seed) = (Policies::built_in(), self.entropy.bytes());
+        let admission = Arc::new(Admission::build(&settings.traffic, policies, seed, &self.registry)?);
         let relay = relay::Relay {
             config: Arc::new(settings.relay.clone()),
             rides: rides.clone(),
@@ -204,6 +208,7 @@ impl Node {
             clock: self.clock.clone(),
             time_out: TimeOutRides { config: rides.clone(), shards: shards() },
             admission: admission.clone(),
+            started: self.started,
             positions: positions.clone(),
             waker: self.waker.clone(),
         };
@@ -213,6 +218,7 @@ impl Node {
             keys: self.keys.clone(),
             shards: shards(),
             admission,
+            started: self.started,
             metrics: edge::Metrics::build(&self.registry)?,
             registry: self.registry.clone(),
             supervisor: self.supervisor.clone(),

@@ -3,24 +3,23 @@
 use runtime::{Invalid, within};
 use serde::{Deserialize, Serialize};
 
-/// Section `[traffic]`. Each pair is a token bucket: `burst` requests at once, `per_s` more every second.
+/// Section `[traffic]`. The policies themselves are a file of their own: [`crate::Policies`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Requests a second from one network address (an IPv6 /64 is one), 1…1,000,000.
-    pub address_per_s: u32,
-    /// Requests at once from one network address, 1…10,000,000.
-    pub address_burst: u32,
-    /// Requests a second of one passenger, 1…1,000,000.
-    pub passenger_per_s: u32,
-    /// Requests at once of one passenger, 1…10,000,000.
-    pub passenger_burst: u32,
+    /// The policies file. Empty: `traffic.toml` in the configuration folder if there is one, else what is built in.
+    pub policies: String,
+    /// How often the file is looked at, milliseconds, 100…3,600,000; 0 is never. A change is taken once it stays the
+    /// same from one look to the next.
+    pub reload_ms: u32,
+    /// Callers that one policy remembers at most, 1,000…100,000,000, at up to 64 bytes each. New ones beyond share one
+    /// budget per neighbourhood of addresses.
+    pub max_keys: u32,
 }
 
 impl Default for Config {
-    /// Generous: a whole office behind one address, and clients that poll, are not limited.
     fn default() -> Self {
-        Self { address_per_s: 2000, address_burst: 4000, passenger_per_s: 50, passenger_burst: 500 }
+        Self { policies: String::new(), reload_ms: 1000, max_keys: 1_000_000 }
     }
 }
 
@@ -30,10 +29,10 @@ impl Config {
     /// # Errors
     /// The first key with a value that is not accepted.
     pub fn validate(&self) -> Result<(), Invalid> {
-        within("address_per_s", self.address_per_s, 1..=1_000_000, "requests a second")?;
-        within("passenger_per_s", self.passenger_per_s, 1..=1_000_000, "requests a second")?;
-        within("address_burst", self.address_burst, 1..=10_000_000, "requests")?;
-        within("passenger_burst", self.passenger_burst, 1..=10_000_000, "requests")
+        if self.reload_ms != 0 {
+            within("reload_ms", self.reload_ms, 100..=3_600_000, "milliseconds; 0 is never")?;
+        }
+        within("max_keys", self.max_keys, 1_000..=100_000_000, "callers")
     }
 }
 
@@ -42,9 +41,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_are_valid_and_zero_is_not() {
+    fn the_defaults_are_valid_and_a_file_is_not_looked_at_all_the_time() {
         assert_eq!(Config::default().validate(), Ok(()));
-        let closed = Config { passenger_burst: 0, ..Config::default() };
-        assert_eq!(closed.validate().map_err(|e| e.key), Err("passenger_burst"));
+        for (reload_ms, refused) in [(0, None), (99, Some("reload_ms")), (100, None)] {
+            let config = Config { reload_ms, ..Config::default() };
+            assert_eq!(config.validate().err().map(|e| e.key), refused);
+        }
     }
 }

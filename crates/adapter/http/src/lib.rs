@@ -21,7 +21,7 @@ use std::sync::{
 pub use config::{Config, ProxyNet};
 use entity::{Shards, Timeouts};
 pub use openapi::openapi;
-use runtime::{Clock, Entropy, task::Supervisor};
+use runtime::{Clock, Entropy, Stopwatch, task::Supervisor};
 pub use server::{Servers, bind};
 use traffic::Admission;
 use usecase::{
@@ -49,6 +49,8 @@ pub struct Api {
     pub shards: Shards,
     /// The limits.
     pub admission: Arc<Admission>,
+    /// The limits' time: started with the process.
+    pub started: Stopwatch,
     /// The series of the HTTP layer.
     pub metrics: edge::Metrics,
     /// What `/metrics` shows.

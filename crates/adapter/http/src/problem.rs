@@ -21,7 +21,7 @@ pub struct Problem {
     detail: String,
     fields: Map<String, Value>,
     retry_after_s: Option<u32>,
-    over: Option<Quota>,
+    over: Option<Quota<'static>>,
 }
 
 /// What a handler gives: an answer, or the problem that becomes one.
@@ -56,13 +56,13 @@ impl Problem {
     }
 
     /// A limit refused; admission control, which speaks of the others too, describes it in the headers.
-    pub(crate) fn over_quota(detail: impl Into<String>, quota: Quota) -> Self {
+    pub(crate) fn over_quota(detail: impl Into<String>, quota: Quota<'static>) -> Self {
         let refused = Self::new(Code::QuotaExceeded, detail).with("violated-policies", [quota.policy]);
         Self { over: Some(quota), ..refused }
     }
 
     /// The limit that refused, if one did.
-    pub(crate) fn over(&self) -> Option<Quota> {
+    pub(crate) fn over(&self) -> Option<Quota<'static>> {
         self.over
     }
 

@@ -14,7 +14,7 @@ use actix_web::{
     middleware::Next,
     web,
 };
-use traffic::{Decision, Quota};
+use traffic::{Caller, Class, Decision, Nanos, Quota};
 use usecase::auth::access;
 
 use super::address::client_address;
@@ -22,6 +22,7 @@ use crate::{
     Api, Config,
     extract::{Auth, Unclear, single},
     problem::{Code, Problem},
+    routes,
 };
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -40,47 +41,59 @@ pub async fn admit(request: ServiceRequest, next: Next<BoxBody>) -> Result<Servi
     // A connection without a peer address cannot be told from any other such one: they share one budget.
     let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
     let address = client_address(peer, request.headers(), &config.trusted_proxies);
-    let mut spoken = vec![];
-    if let Err(problem) = judge(api.admission.check_address(address), &mut spoken) {
-        return Ok(refuse(request, problem, &spoken));
+    let (class, now) = (class_of(&request), Nanos::since_start_of(&api.started));
+    let first = api.admission.check_address(address, class, now);
+    if let Err(problem) = judge(&first) {
+        return Ok(refuse(request, problem, first.quotas()));
     }
     let auth = authenticate(request.headers(), &api);
-    if let Auth::Verified(access) = &auth {
-        let decision = api.admission.check_passenger(access.passenger_id.value());
-        if let Err(problem) = judge(decision, &mut spoken) {
-            return Ok(refuse(request, problem, &spoken));
-        }
+    let (passenger, device) = match &auth {
+        Auth::Verified(access) => (Some(access.passenger_id.value()), None),
+        Auth::Missing | Auth::Denied(_) => (None, None),
+    };
+    let second = api.admission.check_caller(Caller { address, passenger, device }, class, now).await;
+    if let Err(problem) = judge(&second) {
+        return Ok(refuse(request, problem, first.quotas().chain(second.quotas())));
     }
     request.extensions_mut().insert(auth);
     let mut response = next.call(request).await?;
     let problem = response.response().error().and_then(|error| error.as_error::<Problem>());
-    spoken.extend(problem.and_then(Problem::over));
-    describe(response.headers_mut(), &spoken);
+    let over = problem.and_then(Problem::over);
+    describe(response.headers_mut(), first.quotas().chain(second.quotas()).chain(over));
     Ok(response)
 }
 
-fn judge(decision: Decision, spoken: &mut Vec<Quota>) -> Result<(), Problem> {
-    spoken.push(decision.quota());
-    match decision {
-        Decision::Admitted(_) => Ok(()),
-        Decision::Refused { quota, retry_after } => {
-            let seconds = retry_after.as_secs_f64().ceil().clamp(1.0, 86_400.0);
-            let problem = Problem::new(Code::QuotaExceeded, format!("The budget `{}` is spent for now.", quota.policy))
-                .with("violated-policies", [quota.policy]);
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-            Err(problem.retry_after(seconds as u32))
-        }
-    }
+/// What the request is to the limits; what is no route counts as what everybody may see.
+fn class_of(request: &ServiceRequest) -> Class {
+    let pattern = request.match_pattern();
+    let route = routes::TABLE
+        .iter()
+        .find(|route| Some(route.path) == pattern.as_deref() && route.method == request.method().as_str());
+    route.map_or(Class::Catalogue, |route| route.class)
 }
 
-fn refuse(request: ServiceRequest, problem: Problem, spoken: &[Quota]) -> ServiceResponse<BoxBody> {
+fn judge(decision: &Decision) -> Result<(), Problem> {
+    let Some(retry_after) = decision.retry_after().filter(|_| !decision.is_admitted()) else { return Ok(()) };
+    let violated: Vec<&str> = decision.violated().collect();
+    let seconds = retry_after.as_secs_f64().ceil().clamp(1.0, 86_400.0);
+    let problem = Problem::new(Code::QuotaExceeded, format!("Spent for now: {}.", violated.join(", ")))
+        .with("violated-policies", violated);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+    Err(problem.retry_after(seconds as u32))
+}
+
+fn refuse<'a>(
+    request: ServiceRequest,
+    problem: Problem,
+    spoken: impl Iterator<Item = Quota<'a>>,
+) -> ServiceResponse<BoxBody> {
     let mut response = request.error_response(problem);
     describe(response.headers_mut(), spoken);
     response
 }
 
 /// `RateLimit-Policy` and `RateLimit` (IETF draft httpapi-ratelimit-headers), one item a policy that spoke.
-fn describe(headers: &mut HeaderMap, spoken: &[Quota]) {
+fn describe<'a>(headers: &mut HeaderMap, spoken: impl Iterator<Item = Quota<'a>>) {
     let (mut policies, mut limits) = (String::with_capacity(64), String::with_capacity(64));
     for Quota { policy, quota, window_s, remaining, reset_s } in spoken {
         let comma = if policies.is_empty() { "" } else { ", " };
@@ -89,7 +102,9 @@ fn describe(headers: &mut HeaderMap, spoken: &[Quota]) {
         let _ = write!(limits, "{comma}\"{policy}\";r={remaining};t={reset_s}");
     }
     for (name, items) in [(POLICY, policies), (LIMIT, limits)] {
-        if let Ok(value) = HeaderValue::try_from(items) {
+        if !items.is_empty()
+            && let Ok(value) = HeaderValue::try_from(items)
+        {
             headers.insert(name, value);
         }
     }
