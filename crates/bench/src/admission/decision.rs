@@ -1,23 +1,31 @@
 //! One decision of four tiers: two with keys drawn at random from 100,000 each (a passenger, a device), two shared (the class,
 //! everybody).
 
-use std::{hint::black_box, path::Path, time::Instant};
+use std::{
+    hint::black_box,
+    net::{IpAddr, Ipv4Addr},
+    path::Path,
+    time::Instant,
+};
 
 use arrayvec::ArrayVec;
-use clap::Args;
+use clap::{Args, ValueEnum};
+use futures_util::FutureExt;
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, RateLimiter};
+use prometheus::Registry;
 use traffic::{
-    Nanos,
+    Admission, Caller, Class, Config, Nanos, Policies,
     limit::{Key, Secret, Tier, decide_all},
 };
 
 use super::{
     Run,
     dice::Dice,
-    limiter::{Engine, Limit},
+    limiter::Limit,
     side::{Side, answer_each},
     table::{Hold, Row, Table},
 };
+use crate::{gateway::POLICIES, report::Spread};
 
 /// Passengers, and as many devices. `crates/bench/limitador` has the same.
 const KEYS: u64 = 100_000;
@@ -27,8 +35,19 @@ const AGAINST_LIMITADOR: Hold = Hold::at_least(25.0, 10.0, "× as fast");
 /// What the bench starts a side with.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Whose limits decide
-    engine: Engine,
+    /// Who decides
+    who: Who,
+}
+
+/// Who decides.
+#[derive(Clone, Copy, ValueEnum)]
+enum Who {
+    /// The limits of `crates/traffic` alone
+    Ours,
+    /// The same by the policies, as the gateway asks: counted, and with the numbers for an answer's headers
+    Admission,
+    /// Four limiters of governor's
+    Governor,
 }
 
 /// Decides as often as each line of standard input says.
@@ -36,12 +55,16 @@ pub(crate) struct Options {
 /// # Errors
 /// In words.
 pub(crate) fn run(options: &Options) -> Result<(), String> {
-    match options.engine {
-        Engine::Ours => {
+    match options.who {
+        Who::Ours => {
             let ours = Ours::new();
             serve(|passenger, device, now| ours.decide(passenger, device, now))
         }
-        Engine::Governor => {
+        Who::Admission => {
+            let whole = Whole::new()?;
+            serve(|passenger, device, now| whole.decide(passenger, device, now))
+        }
+        Who::Governor => {
             let governor = Governor::new()?;
             serve(|passenger, device, _| governor.decide(passenger, device))
         }
@@ -95,6 +118,32 @@ impl Ours {
     }
 }
 
+/// The second decision as a request meets it.
+struct Whole {
+    admission: Admission,
+    devices: Vec<String>,
+}
+
+impl Whole {
+    fn new() -> Result<Self, String> {
+        let policies = Policies::parse(POLICIES).map_err(|mistakes| mistakes.to_string())?;
+        let admission = Admission::build(&Config::default(), policies, [7; 16], &Registry::new());
+        let devices = (0..KEYS).map(|number| format!("device-{number}")).collect();
+        Ok(Self { admission: admission.map_err(|e| e.to_string())?, devices })
+    }
+
+    fn decide(&self, passenger: u64, device: u64, now: Nanos) -> bool {
+        let caller = Caller {
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            passenger: Some(passenger as i64),
+            device: self.devices.get(device as usize).map(String::as_str),
+        };
+        let decision = self.admission.check_caller(caller, Class::Ride, now);
+        // Without a fleet-wide policy nothing waits.
+        decision.now_or_never().is_some_and(|decision| decision.is_admitted())
+    }
+}
+
 /// Four limiters, as governor's users have them: one unit after the other, whatever the next one says.
 struct Governor {
     passengers: DefaultKeyedRateLimiter<u64>,
@@ -122,33 +171,36 @@ impl Governor {
     }
 }
 
-/// Three processes in turn, each on the server's core.
+/// Four processes in turn, each on the server's core.
 ///
 /// # Errors
 /// In words.
 pub(crate) async fn measure(run: &Run, limitador: &Path, table: &mut Table) -> Result<(), String> {
     let (many, few) = if run.quick { (100_000, 10_000) } else { (2_000_000, 100_000) };
-    let side = |engine: Engine| {
+    let side = |name| {
         let mut command = run.cores.server(&run.own);
-        command.args(["decide", engine.name()]);
-        Side::start(engine.name(), command)
+        command.args(["decide", name]);
+        Side::start(name, command)
     };
-    let mut ours = side(Engine::Ours).await?;
-    let mut governor = side(Engine::Governor).await?;
-    let mut limitador = Side::start("limitador", run.cores.server(limitador)).await?;
-    let mut ns = [const { Vec::new() }; 3];
+    let limitador = Side::start("limitador", run.cores.server(limitador)).await?;
+    let mut sides = [
+        (side("ours").await?, many),
+        (side("governor").await?, many),
+        (limitador, few),
+        (side("admission").await?, many),
+    ];
+    let mut ns = [const { Vec::new() }; 4];
     for round in 0..run.rounds {
         // Who begins changes.
-        for turn in 0..3 {
-            let who = (round + turn) % 3;
-            ns[who].push(match who {
-                0 => ours.decide(many).await?,
-                1 => governor.decide(many).await?,
-                _ => limitador.decide(few).await?,
-            });
+        for turn in 0..sides.len() {
+            let who = (round + turn) % sides.len();
+            let (side, decisions) = &mut sides[who];
+            ns[who].push(side.decide(*decisions).await?);
         }
     }
-    let [ours, governor, limitador] = ns;
+    let [ours, governor, limitador, admission] = ns;
+    let admission = Spread::of(admission).text(0);
+    table.note(format!("The same decision through `Admission`, counted and with what headers need: {admission} ns."));
     let what = "One decision, 4 tiers (2 of 100k random keys, 2 shared)";
     let to_limitador = Row::times_as_fast("The same", AGAINST_LIMITADOR, "ns", &ours, "limitador in memory", limitador);
     table.add(Row::ratio(what, AGAINST_GOVERNOR, "ns", ours, "four governor checks", governor));
@@ -161,10 +213,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_sides_admit_what_no_limit_reaches() {
-        let (ours, governor) = (Ours::new(), Governor::new().unwrap());
+    fn every_side_admits_what_no_limit_reaches() {
+        let (ours, whole, governor) = (Ours::new(), Whole::new().unwrap(), Governor::new().unwrap());
         for key in 0..1000 {
-            assert!(ours.decide(key, key % 7, Nanos(key)) && governor.decide(key, key % 7));
+            let (device, now) = (key % 7, Nanos(key));
+            assert!(ours.decide(key, device, now) && whole.decide(key, device, now) && governor.decide(key, device));
         }
         assert_eq!(ours.tables.each_ref().map(traffic::limit::Table::keys), [1000, 7, 1, 1]);
     }

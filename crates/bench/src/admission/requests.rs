@@ -1,6 +1,6 @@
 //! Rows 1 to 3: processor time of one request through the whole gateway against a peer on the same core, round by round.
 
-use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use super::{
     Run,
@@ -26,16 +26,6 @@ key = "address"
 quota = 1
 window_s = 86400
 "#;
-/// Every tier that the product comes with, none of them ever full.
-const ADMIT: [(&str, &str); 6] = [
-    ("address", "address"),
-    ("address-open", "address"),
-    ("passenger", "passenger"),
-    ("device", "device"),
-    ("class", "class"),
-    ("global", "global"),
-];
-
 /// Which kind of accepted request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Accepted {
@@ -50,7 +40,9 @@ pub(crate) enum Accepted {
 /// # Errors
 /// In words.
 pub(crate) async fn refusal(run: &Run, table: &mut Table) -> Result<(), String> {
-    let gateway = start(run, "refusing", REFUSE).await?;
+    let (folder, file) = (run.places.folder("refusing"), run.places.folder("refusing.toml"));
+    fs::write(&file, REFUSE).map_err(|e| format!("{}: {e}", file.display()))?;
+    let gateway = start(run, &folder, &[("GATEWAY__TRAFFIC__POLICIES", &file.to_string_lossy())]).await?;
     let ours = Side::new(gateway.process.clone(), call(gateway.public, 429, &[]));
     // The one that is admitted, so that the next answer is what all others are.
     ours.call.once(|_| ())?;
@@ -71,12 +63,11 @@ pub(crate) async fn refusal(run: &Run, table: &mut Table) -> Result<(), String> 
 /// # Errors
 /// In words.
 pub(crate) async fn accepted(run: &Run, kind: Accepted, table: &mut Table) -> Result<(), String> {
-    let policies: String = ADMIT.iter().map(|(name, key)| admitting(name, key)).collect();
     let (name, with, hold) = match kind {
         Accepted::Anonymous => ("accepting", "", AGAINST_BARE),
         Accepted::WithToken => ("accepting-tokens", " with a token", AGAINST_BARE_WITH_TOKEN),
     };
-    let gateway = start(run, name, &policies).await?;
+    let gateway = start(run, &run.places.folder(name), &[]).await?;
     let tokens = match kind {
         Accepted::Anonymous => Vec::new(),
         Accepted::WithToken => Client::new(gateway.url())?.tokens(CONNECTIONS).await?,
@@ -102,27 +93,11 @@ pub(crate) async fn accepted(run: &Run, kind: Accepted, table: &mut Table) -> Re
     Ok(())
 }
 
-/// A gateway on the server's core with these policies, without an access log.
-async fn start(run: &Run, name: &str, policies: &str) -> Result<Gateway, String> {
-    let folder = run.places.folder(name);
-    let file = write_policies(run, name, policies)?;
-    let file = file.to_string_lossy();
-    let settings = [
-        ("GATEWAY__TRAFFIC__POLICIES", file.as_ref()),
-        ("GATEWAY__HTTP__ACCESS_LOG", "false"),
-        ("GATEWAY__RUNTIME__LOG", "warn"),
-    ];
-    Gateway::launch(run.cores.server(&run.places.gateway), &folder, &settings).await
-}
-
-fn write_policies(run: &Run, name: &str, text: &str) -> Result<PathBuf, String> {
-    let file = run.places.folder(&format!("{name}.toml"));
-    fs::write(&file, text).map_err(|e| format!("{}: {e}", file.display()))?;
-    Ok(file)
-}
-
-fn admitting(name: &str, key: &str) -> String {
-    format!("[[policy]]\nname = \"{name}\"\nkey = \"{key}\"\nquota = 1000000000\n\n")
+/// A gateway on the server's core, without an access log.
+async fn start(run: &Run, folder: &Path, settings: &[(&str, &str)]) -> Result<Gateway, String> {
+    let quiet = [("GATEWAY__HTTP__ACCESS_LOG", "false"), ("GATEWAY__RUNTIME__LOG", "warn")];
+    let settings: Vec<_> = settings.iter().copied().chain(quiet).collect();
+    Gateway::launch(run.cores.server(&run.places.gateway), folder, &settings).await
 }
 
 /// The same bytes to both sides, but for the port; with tokens, one on each connection.
