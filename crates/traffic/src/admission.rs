@@ -146,7 +146,8 @@ impl Admission {
         let set = Arc::new(PolicySet::new(policies, revision, &self.secret, &self.metrics, table));
         self.set.store(Arc::clone(&set));
         for (policy, ready) in set.each() {
-            if known.contains_key(&(policy.name.as_str(), policy.key)) {
+            let is_known = known.contains_key(&(policy.name.as_str(), policy.key));
+            if is_known && !old.policies().has_same_budgets(policy) {
                 ready.table.set_rates(rates(policy, &self.secret), now);
             }
         }

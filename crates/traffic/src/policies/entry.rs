@@ -136,6 +136,10 @@ fn classes(reader: &mut Reader, fields: &mut Fields<'_>) -> Vec<Class> {
         }
         found.push(class);
     }
+    // What made no sense shall not make the costs look wrong too.
+    if found.is_empty() {
+        return Class::ALL.to_vec();
+    }
     found.sort();
     found.dedup();
     found
@@ -181,7 +185,9 @@ fn costs(
     budget: Option<Budget>,
 ) -> BTreeMap<Class, u32> {
     let mut costs = BTreeMap::new();
-    let Some(table) = fields.take("cost").and_then(|value| Fields::of(reader, "cost", value)) else { return costs };
+    let Some(table) = fields.take("cost").and_then(|value| Fields::of(reader, "cost", "cost.", value)) else {
+        return costs;
+    };
     for (name, units) in table.rest() {
         let key = format!("cost.{}", name.value);
         let Some(class) = class(reader, "cost", &name) else { continue };
@@ -256,7 +262,7 @@ fn overrides(
     let mut seen = HashSet::new();
     let mut found = Vec::new();
     for item in items.value {
-        let Some(mut own) = Fields::of(reader, "override", item) else { continue };
+        let Some(mut own) = Fields::of(reader, "override", "override.", item) else { continue };
         let at = own.at.clone();
         let key = own.text(reader, "key");
         let key = own.required(reader, "key", "whom it is about", key);

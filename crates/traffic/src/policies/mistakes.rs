@@ -10,7 +10,7 @@ const MOST_TOLD: usize = 100;
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Mistake {
-    /// The line, from 1.
+    /// The line, from 1; 0 when it is about the file as a whole.
     pub line: usize,
     /// What is wrong and what is allowed.
     pub text: String,
@@ -18,7 +18,10 @@ pub struct Mistake {
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.text)
+        match self.line {
+            0 => write!(f, "{}", self.text),
+            line => write!(f, "line {line}: {}", self.text),
+        }
     }
 }
 
@@ -42,7 +45,7 @@ impl Mistakes {
 
     /// One mistake that has no line of its own.
     pub(crate) fn whole(text: impl Into<String>) -> Self {
-        Self(vec![Mistake { line: 1, text: text.into() }])
+        Self(vec![Mistake { line: 0, text: text.into() }])
     }
 
     /// Each of them.

@@ -156,6 +156,16 @@ impl Policies {
     }
 }
 
+impl Policies {
+    /// Whether a policy of this name counts the same with the same budgets, whatever else it says.
+    pub(crate) fn has_same_budgets(&self, policy: &Policy) -> bool {
+        self.list.iter().any(|own| {
+            let same = (&own.name, own.key, own.budget) == (&policy.name, policy.key, policy.budget);
+            same && own.overrides == policy.overrides
+        })
+    }
+}
+
 impl Policy {
     /// Units that one request of this class takes.
     #[must_use]

@@ -28,8 +28,8 @@ pub(super) fn policies(text: &str) -> Result<Policies, Mistakes> {
         Err(_) => {}
     }
     for (index, item) in list.ok().flatten().into_iter().flat_map(|given| given.value).enumerate() {
-        let path = format!("policy {}", index + 1);
-        if let Some(fields) = Fields::of(&mut reader, &path, item) {
+        let name = format!("policy {}", index + 1);
+        if let Some(fields) = Fields::of(&mut reader, &name, "", item) {
             read.extend(entry::policy(&mut reader, fields));
         }
     }

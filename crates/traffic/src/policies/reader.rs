@@ -84,13 +84,13 @@ pub(crate) struct Fields<'t> {
 }
 
 impl<'t> Fields<'t> {
-    /// A value as a table of its own.
-    pub(crate) fn of(reader: &mut Reader, path: &str, value: Spanned<DeValue<'t>>) -> Option<Self> {
+    /// A value called `name` as a table of its own; `path` is what a mistake's text puts before its keys.
+    pub(crate) fn of(reader: &mut Reader, name: &str, path: &str, value: Spanned<DeValue<'t>>) -> Option<Self> {
         let at = value.span();
         match value.into_inner() {
-            DeValue::Table(left) => Some(Self { path: format!("{path}."), at, left, known: Vec::new() }),
+            DeValue::Table(left) => Some(Self { path: path.to_owned(), at, left, known: Vec::new() }),
             other => {
-                reader.wrong(&at, format!("`{path}`: it is {}, allowed is a table", kind(&other)));
+                reader.wrong(&at, format!("`{name}`: it is {}, allowed is a table", kind(&other)));
                 None
             }
         }

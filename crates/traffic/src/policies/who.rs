@@ -45,19 +45,20 @@ impl Who {
             KeyKind::Address => caller(text).map(Self::Network),
             KeyKind::Passenger => {
                 let id = text.parse().ok().filter(|id: &i64| *id > 0 && id.to_string() == text);
-                id.map(Self::Passenger).ok_or_else(|| "allowed is a passenger's id, as the API shows it".to_owned())
+                id.map(Self::Passenger).ok_or_else(|| "no passenger's id, as the API shows it".to_owned())
             }
             KeyKind::Device => {
                 let fits = (1..=MAX_DEVICE).contains(&text.chars().count()) && !text.chars().any(char::is_control);
-                fits.then(|| Self::Device(text.to_owned()))
-                    .ok_or_else(|| format!("allowed is 1 to {MAX_DEVICE} characters without control characters"))
+                fits.then(|| Self::Device(text.to_owned())).ok_or_else(|| {
+                    format!("no device: allowed is 1 to {MAX_DEVICE} characters without control characters")
+                })
             }
             KeyKind::Class => {
                 let class = Class::ALL.into_iter().find(|class| class.name() == text);
                 let known = || listed(Class::ALL.iter().map(|class| class.name()));
-                class.map(Self::Class).ok_or_else(|| format!("allowed is {}", known()))
+                class.map(Self::Class).ok_or_else(|| format!("no class, allowed is {}", known()))
             }
-            KeyKind::Global => Err("a global policy has one budget for all and nobody to name".to_owned()),
+            KeyKind::Global => Err("not possible: a global policy has one budget for all".to_owned()),
         }
     }
 }
@@ -85,7 +86,7 @@ impl Serialize for Who {
 /// An address, or a CIDR without bits that mean nothing.
 fn network(text: &str) -> Result<IpNet, String> {
     let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    let net = net.map_err(|_| "allowed is an address or a CIDR, as 10.0.0.0/8".to_owned())?;
+    let net = net.map_err(|_| "no address and no CIDR, as 10.0.0.0/8".to_owned())?;
     if net.addr() != net.network() {
         return Err(format!("an address inside of {0}: write {0}", net.trunc()));
     }
@@ -99,7 +100,7 @@ fn network(text: &str) -> Result<IpNet, String> {
 
 /// What counts as one caller: an IPv4 address, an IPv6 /64.
 fn caller(text: &str) -> Result<IpNet, String> {
-    let allowed = || "allowed is an address; all of an IPv6 /64 is one".to_owned();
+    let allowed = || "no single address; all of an IPv6 /64 is one".to_owned();
     let net = network(text).or_else(|why| text.parse::<IpAddr>().map(IpNet::from).map_err(|_| why))?;
     match net {
         IpNet::V4(v4) if v4.prefix_len() == 32 => Ok(net),
