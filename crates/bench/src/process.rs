@@ -29,6 +29,11 @@ impl Process {
         Ok(Self { folder: PathBuf::from(format!("/proc/{pid}")), ticks_per_s })
     }
 
+    /// Its number.
+    pub(crate) fn id(&self) -> String {
+        self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     /// User and system time of all its threads since its start, also of those that have ended.
     ///
     /// # Errors
@@ -99,6 +104,7 @@ mod tests {
     fn this_process_has_used_time_and_memory() {
         let own = Process::new(std::process::id()).unwrap();
         assert!(own.cpu().is_ok());
+        assert_eq!(own.id(), std::process::id().to_string());
         let memory = own.memory().unwrap();
         assert!(memory.rss_kb >= memory.pss_kb && memory.pss_kb > 0);
     }

@@ -33,6 +33,10 @@ pub(crate) struct Options {
     /// Only this row; may be repeated
     #[arg(long, value_name = "ROW")]
     only: Vec<Part>,
+
+    /// After a row of requests, three seconds of it under `perf record`: `target/bench/traffic-<row>.perf.data`
+    #[arg(long)]
+    profile: bool,
 }
 
 /// What can be measured alone.
@@ -61,6 +65,7 @@ enum Part {
 /// What the rows have in common.
 struct Run {
     quick: bool,
+    profile: bool,
     /// Rounds of whatever is measured in rounds.
     rounds: usize,
     cores: Cores,
@@ -81,7 +86,7 @@ pub(crate) async fn run(options: &Options) -> Result<bool, String> {
     cores.take_the_drivers()?;
     let own = std::env::current_exe().map_err(|e| e.to_string())?;
     let rounds = if options.quick { 2 } else { 10 };
-    let run = Run { quick: options.quick, rounds, cores, places, own };
+    let run = Run { quick: options.quick, profile: options.profile, rounds, cores, places, own };
     for part in Part::value_variants() {
         if options.only.is_empty() || options.only.contains(part) {
             run.part(*part, &mut table).await?;

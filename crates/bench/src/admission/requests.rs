@@ -2,6 +2,8 @@
 
 use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
+use tokio::process::Command;
+
 use super::{
     Run,
     bare::{Bare, Sent},
@@ -49,8 +51,9 @@ pub(crate) async fn refusal(run: &Run, table: &mut Table) -> Result<(), String> 
     let headers = ours.call.once(|answer| answer.headers())?;
     let nginx = Nginx::start(&run.cores, &run.places.folder("nginx"), &headers).await?;
     let theirs = Call { once: Some(200), ..call(nginx.address, 429, &[]) };
-    let sides = [ours, Side::new(nginx.worker.clone(), theirs)];
-    let [ours, theirs] = rounds(run, sides).await?;
+    let profiled = ours.clone();
+    let [ours, theirs] = rounds(run, [ours, Side::new(nginx.worker.clone(), theirs)]).await?;
+    profiled.profile(run, "refusal").await?;
     gateway.stop().await?;
     let what = "CPU of a 429, whole gateway, all headers";
     note(table, what, [("gateway", &ours), (&nginx.version, &theirs)]);
@@ -64,8 +67,8 @@ pub(crate) async fn refusal(run: &Run, table: &mut Table) -> Result<(), String> 
 /// In words.
 pub(crate) async fn accepted(run: &Run, kind: Accepted, table: &mut Table) -> Result<(), String> {
     let (name, with, hold) = match kind {
-        Accepted::Anonymous => ("accepting", "", AGAINST_BARE),
-        Accepted::WithToken => ("accepting-tokens", " with a token", AGAINST_BARE_WITH_TOKEN),
+        Accepted::Anonymous => ("accepted", "", AGAINST_BARE),
+        Accepted::WithToken => ("token", " with a token", AGAINST_BARE_WITH_TOKEN),
     };
     let gateway = start(run, &run.places.folder(name), &[]).await?;
     let tokens = match kind {
@@ -85,7 +88,9 @@ pub(crate) async fn accepted(run: &Run, kind: Accepted, table: &mut Table) -> Re
     if !same {
         return Err("the bare server does not send the gateway's body".to_owned());
     }
+    let profiled = ours.clone();
     let [ours, theirs] = rounds(run, [ours, Side::new(bare.process.clone(), theirs)]).await?;
+    profiled.profile(run, name).await?;
     gateway.stop().await?;
     let what = format!("CPU of an accepted `GET {PATH}`{with}, all tiers on");
     note(table, &what, [("gateway", &ours), ("bare actix-web", &theirs)]);
@@ -118,6 +123,7 @@ fn content_headers(headers: Vec<(String, String)>) -> Vec<(String, String)> {
 }
 
 /// One of the two that are compared.
+#[derive(Clone)]
 struct Side {
     process: Process,
     call: Call,
@@ -148,6 +154,27 @@ impl Side {
         let (before, began) = (self.process.cpu()?, std::time::Instant::now());
         let tally = connections.measure(time)?;
         Ok((tally, self.process.cpu()?.saturating_sub(before), began.elapsed()))
+    }
+}
+
+impl Side {
+    /// Where the time goes, if that was asked for: beside the rounds, because `perf` takes time too.
+    async fn profile(self, run: &Run, row: &str) -> Result<(), String> {
+        if !run.profile {
+            return Ok(());
+        }
+        let file = run.places.out.join(format!("traffic-{row}.perf.data"));
+        let mut perf = Command::new("perf");
+        perf.args(["record", "--quiet", "-F", "997", "-g", "--pid", &self.process.id(), "--output"]).arg(&file);
+        let mut perf = perf.args(["--", "sleep", "3"]).kill_on_drop(true).spawn().map_err(|e| format!("perf: {e}"))?;
+        let work = move || Connections::open(&self.call)?.measure(Duration::from_secs(4));
+        tokio::task::spawn_blocking(work).await.map_err(|e| e.to_string())??;
+        let ended = perf.wait().await.map_err(|e| e.to_string())?;
+        if !ended.success() {
+            return Err(format!("perf record ended with {ended}"));
+        }
+        eprintln!("bench: perf report --input {}", file.display());
+        Ok(())
     }
 }
 
