@@ -2,10 +2,13 @@
 //! One file a topic; every test is a rule of the contract.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what it relies on by failing there")]
 
+mod addresses;
+mod admission;
 mod architecture;
 mod breakdown;
 mod clock;
 mod commands;
+mod cors;
 mod crash;
 mod events;
 mod expiry;

@@ -40,8 +40,9 @@ async fn admitted(gateway: &Gateway) -> u64 {
     let series = |line: &&str| {
         line.starts_with("gateway_traffic_decisions_total{") && line.contains("passenger") && line.contains("admit")
     };
-    let line = metrics.body.lines().find(series);
-    line.and_then(|line| line.rsplit(' ').next()).map_or(0, |count| count.parse().expect("a count"))
+    // One a class.
+    let counts = metrics.body.lines().filter(series).filter_map(|line| line.rsplit(' ').next());
+    counts.map(|count| count.parse::<u64>().expect("a count")).sum()
 }
 
 /// A request whose body never comes.

@@ -2,7 +2,7 @@
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use adapter_http::{Api, Readiness, edge};
+use adapter_http::{Api, Readiness, dto::ride::RideStatesBody, edge};
 use adapter_sandbox::{Fleet, Sandbox};
 use entity::{Committed, Shards, store::Deps};
 use prometheus::{IntCounterVec, Opts, Registry};
@@ -223,7 +223,7 @@ impl Node {
             registry: self.registry.clone(),
             supervisor: self.supervisor.clone(),
             ready,
-            timeouts: rides.timeouts(),
+            ride_states: RideStatesBody::new(&rides.timeouts()),
             positions: positions.clone(),
             sandbox: fleet.as_ref().map(Fleet::control),
             request_code: RequestCode {

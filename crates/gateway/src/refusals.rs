@@ -1,5 +1,6 @@
 //! What `serve` refuses to start with, though each setting is valid by itself.
 
+use adapter_http::AllowedOrigin;
 use entity::value::{Id, IdError, Shard};
 use runtime::Millis;
 
@@ -41,6 +42,10 @@ pub(crate) fn check(settings: &Settings) -> Result<(), Refused> {
             found.push("the local http.internal_token".to_owned());
         } else if !token.is_empty() && token.len() < MIN_TOKEN {
             found.push(format!("an http.internal_token shorter than {MIN_TOKEN} characters"));
+        }
+        if settings.http.allowed_origins.contains(&AllowedOrigin::Any) {
+            // Any page could then make its visitors' browsers ask for sign-in codes, each from an address of its own.
+            found.push("every page of the web: http.allowed_origins is *".to_owned());
         }
         if settings.sandbox.enabled {
             found.push("the sandbox: sandbox.enabled is true".to_owned());

@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod config;
 pub mod entropy;
+pub mod origin;
 pub mod stopwatch;
 pub mod task;
 pub mod telemetry;
@@ -11,5 +12,6 @@ pub mod telemetry;
 pub use clock::{Clock, Millis};
 pub use config::{Invalid, Secret, within};
 pub use entropy::Entropy;
+pub use origin::Origin;
 pub use stopwatch::Stopwatch;
 pub use telemetry::Config;

@@ -1,11 +1,16 @@
 //! Logs, and the settings of section `[runtime]`.
 
-use std::{error::Error, io::IsTerminal};
+use std::{error::Error, fmt, io::IsTerminal};
 
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::EnvFilter;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    registry::LookupSpan,
+};
 
-use crate::{Invalid, within};
+use crate::{Invalid, Origin, within};
 
 /// Section `[runtime]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,20 +76,122 @@ pub fn init(config: &Config) -> Result<(), Box<dyn Error>> {
         .with_env_filter(filter)
         // A line that cannot be written (disk full) is lost; told on standard error it would end the process.
         .log_internal_errors(false)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_writer(std::io::stderr);
+    let ansi = std::io::stderr().is_terminal();
     let set = match config.log_format {
-        LogFormat::Pretty => lines.try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Pretty => {
+            let named =
+                |lines: tracing_subscriber::fmt::format::Format| Named { lines: lines.with_ansi(ansi), json: false };
+            lines.with_ansi(ansi).map_event_format(named).try_init()
+        }
+        LogFormat::Json => {
+            lines.json().flatten_event(true).map_event_format(|lines| Named { lines, json: true }).try_init()
+        }
     };
     set.map_err(|set_already| -> Box<dyn Error> { set_already })?;
     crate::task::install_panic_hook();
     Ok(())
 }
 
+/// Lines that name the request they belong to, at their end.
+struct Named<F> {
+    lines: F,
+    json: bool,
+}
+
+impl<S, N, F> FormatEvent<S, N> for Named<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let Some(name) = Origin::with_current(|origin| self.name(origin)) else {
+            return self.lines.format_event(context, writer, event);
+        };
+        let mut line = String::new();
+        self.lines.format_event(context, Writer::new(&mut line), event)?;
+        // The end of the line, and of the object, comes after the name.
+        let line = line.strip_suffix(if self.json { "}\n" } else { "\n" }).unwrap_or(&line);
+        writeln!(writer, "{line}{name}")
+    }
+}
+
+impl<F> Named<F> {
+    /// What the line ends with. An id is printable ASCII, but in JSON a quote is not itself.
+    fn name(&self, origin: &Origin) -> String {
+        let members = [("request", Some(origin.id())), ("trace", origin.trace())];
+        let members = members.into_iter().filter_map(|(name, text)| Some((name, text?)));
+        if self.json {
+            members.map(|(name, text)| format!(",\"{name}\":{text:?}")).chain(["}".to_owned()]).collect()
+        } else {
+            members.map(|(name, text)| format!(" {name}={text}")).collect()
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::fmt::{MakeWriter, format};
+
     use super::*;
+
+    /// What is written while `log` runs, in this format.
+    fn written<F>(lines: Named<F>, log: impl FnOnce()) -> String
+    where
+        F: FormatEvent<tracing_subscriber::Registry, format::DefaultFields> + Send + Sync + 'static,
+    {
+        #[derive(Clone, Default)]
+        struct Paper(Arc<Mutex<Vec<u8>>>);
+        impl std::io::Write for Paper {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().write(bytes)
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        impl MakeWriter<'_> for Paper {
+            type Writer = Self;
+            fn make_writer(&self) -> Self {
+                self.clone()
+            }
+        }
+        let paper = Paper::default();
+        let subscriber = tracing_subscriber::fmt().event_format(lines).with_writer(paper.clone()).finish();
+        tracing::subscriber::with_default(subscriber, log);
+        String::from_utf8(paper.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn a_line_names_the_request_that_it_was_written_for_and_no_other() {
+        let log = || {
+            tracing::info!(brace = "}", "before");
+            let origin = Origin::given("a\"b\\").within_trace(Some(&"0f".repeat(16)));
+            origin.run_sync(|| tracing::info!(brace = "}", "inside"));
+            Origin::drawn([0xab; 16]).run_sync(|| tracing::info!("drawn"));
+        };
+        let text = written(Named { lines: format().with_ansi(false), json: false }, log);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].ends_with("before brace=\"}\""), "{text}");
+        assert!(lines[1].ends_with(&format!("brace=\"}}\" request=a\"b\\ trace={}", "0f".repeat(16))), "{text}");
+        assert!(lines[2].ends_with(&format!("drawn request={}", "ab".repeat(16))), "{text}");
+        assert_eq!(lines.len(), 3);
+    }
+
+    #[test]
+    fn a_line_of_json_stays_json() {
+        let log = || {
+            let origin = Origin::given("a\"b\\").within_trace(Some("no trace"));
+            origin.run_sync(|| tracing::info!(brace = "}", "inside }}"));
+        };
+        let text = written(Named { lines: format().json().flatten_event(true), json: true }, log);
+        assert!(text.ends_with(concat!(r#","request":"a\"b\\"}"#, "\n")), "{text}");
+        assert!(text.contains(r#""message":"inside }""#) && text.contains(r#""brace":"}""#), "{text}");
+        assert_eq!(text.matches('\n').count(), 1);
+    }
 
     #[test]
     fn the_defaults_are_valid() {

@@ -12,7 +12,7 @@ use prometheus::Registry;
 use serde::Serialize;
 
 use crate::{
-    Class, Config, Nanos,
+    Class, Config, Gate, Nanos,
     decision::{Decision, Spoken, Word},
     limit::{Key, MAX_TIERS, Secret, State, Table, Tier, decide_all},
     lists::{address_key, prefix_key},
@@ -27,6 +27,7 @@ const CLASS_KEYS: usize = 1 << 15;
 /// Decides about every request. One of it serves all threads: share it by `Arc`.
 pub struct Admission {
     set: ArcSwap<PolicySet>,
+    gate: Gate,
     secret: Secret,
     max_keys: usize,
     pub(crate) metrics: Metrics,
@@ -81,13 +82,14 @@ impl Admission {
         seed: [u8; 16],
         registry: &Registry,
     ) -> Result<Self, prometheus::Error> {
+        let gate = Gate::new(policies.overload.clone(), registry)?;
         let (metrics, secret) = (Metrics::register(registry)?, Secret::new(seed));
         let max_keys = usize::try_from(config.max_keys).unwrap_or(usize::MAX);
         let mut made = 0;
         let table = |policy: &Policy| Arc::new(new_table(policy, &mut made, max_keys, &secret));
         let set = PolicySet::new(policies, 1, &secret, &metrics, table);
         metrics.revision.set(1);
-        Ok(Self { set: ArcSwap::from_pointee(set), secret, max_keys, metrics, replacing: Mutex::new(made) })
+        Ok(Self { set: ArcSwap::from_pointee(set), gate, secret, max_keys, metrics, replacing: Mutex::new(made) })
     }
 
     /// The first decision, before anything but the address is looked at: all address policies of the class, all or
@@ -123,6 +125,12 @@ impl Admission {
         Decision::new(set, spoken, admitted)
     }
 
+    /// The limit of work in progress.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
     /// The policies in effect.
     #[must_use]
     pub fn policies(&self) -> Arc<PolicySet> {
@@ -151,6 +159,7 @@ impl Admission {
                 ready.table.set_rates(rates(policy, &self.secret), now);
             }
         }
+        self.gate.set_config(set.policies().overload.clone());
         let names: BTreeSet<&str> = set.policies().list.iter().map(|policy| policy.name.as_str()).collect();
         for gone in old.policies().list.iter().filter(|policy| !names.contains(policy.name.as_str())) {
             self.metrics.forget(&gone.name);

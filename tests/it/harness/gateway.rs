@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    net::TcpListener,
+    net::{IpAddr, TcpListener},
     path::PathBuf,
     sync::{Mutex, PoisonError},
 };
@@ -40,9 +40,21 @@ impl Gateway {
     /// The same, after a line of shell such as `ulimit -S -f 2048` in the same process. Only this time: a restart is
     /// without it.
     pub(crate) async fn start_after(shell: &str, changes: &[(&str, &str)]) -> Self {
+        Self::start_in(Folder::new(), shell, changes).await
+    }
+
+    /// The same under these traffic policies.
+    pub(crate) async fn start_under(policies: &str, changes: &[(&str, &str)]) -> Self {
+        let folder = Folder::new();
+        let file = folder.path().join("traffic.toml");
+        std::fs::write(&file, policies).expect("the policies can be written");
+        let file = file.display().to_string();
+        Self::start_in(folder, "", &[&[("traffic.policies", file.as_str())], changes].concat()).await
+    }
+
+    async fn start_in(folder: Folder, shell: &str, changes: &[(&str, &str)]) -> Self {
         let mut settings = vec![("sandbox.drivers".to_owned(), "0".to_owned())];
         change(&mut settings, changes);
-        let folder = Folder::new();
         for _ in 0..START_ATTEMPTS {
             let ports = (free_port(), free_port());
             match start(shell, &folder, &settings, ports).await {
@@ -122,6 +134,13 @@ impl Gateway {
     /// The public listener without a token.
     pub(crate) fn public(&self) -> Api {
         api(self.ports.0, None)
+    }
+
+    /// The same, called from this address of the machine.
+    pub(crate) fn public_from(&self, address: &str) -> Api {
+        let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0);
+        let client = client.local_address(address.parse::<IpAddr>().expect("an address")).build().expect("a client");
+        Api { client, ..self.public() }
     }
 
     /// The internal listener with the service token.

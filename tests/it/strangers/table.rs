@@ -130,7 +130,7 @@ fn internal() -> Vec<Route> {
     lines.expect("the table of internal routes").lines().filter_map(route).collect()
 }
 
-/// What a file registers by itself: `resource("/sandbox/fleet", [(Method::PUT, web::to(set_fleet))])`
+/// What a file registers by itself: `served("/sandbox/fleet", [(Method::PUT, web::to(set_fleet))])`
 fn registered(place: Place, file: &str) -> Vec<Route> {
     let text = source(file);
     let methods = |rest: &str| -> Option<Vec<Route>> {
@@ -144,7 +144,7 @@ fn registered(place: Place, file: &str) -> Vec<Route> {
         methods.split("Method::").skip(1).map(route).collect()
     };
     // What only a debug build has is no part of the product.
-    text.split("resource(\"").skip(1).filter_map(methods).flatten().collect()
+    text.split("served(\"").skip(1).filter_map(methods).flatten().collect()
 }
 
 /// A handler's head and body; empty for a closure.

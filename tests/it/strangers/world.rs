@@ -16,12 +16,8 @@ use super::{
 use crate::harness::{Answer, Api, Call, Gateway, PATIENCE, Passenger, text};
 
 /// No request here is about limits.
-const NO_LIMITS: [(&str, &str); 4] = [
-    ("traffic.address_per_s", "1000000"),
-    ("traffic.address_burst", "10000000"),
-    ("traffic.passenger_per_s", "1000000"),
-    ("traffic.passenger_burst", "10000000"),
-];
+const NO_LIMITS: &str = "[overload]\nmode = \"off\"\n\
+    [[policy]]\nname = \"address\"\nkey = \"address\"\nquota = 1000000\nburst = 10000000\n";
 
 /// A gateway and what belongs to one passenger of it.
 pub(crate) struct World {
@@ -56,7 +52,7 @@ impl World {
     }
 
     pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
-        let gateway = Gateway::start_with(&[&NO_LIMITS[..], settings].concat()).await;
+        let gateway = Gateway::start_under(NO_LIMITS, settings).await;
         let owner = gateway.passenger().await;
         let ride_id = text(&owner.request_authorised_ride().await["id"]);
         let quote_id = text(&owner.quote().await["quote_id"]);

@@ -20,6 +20,10 @@ pub struct Config {
     /// environment.
     #[serde(deserialize_with = "runtime::config::list")]
     pub trusted_proxies: Vec<ProxyNet>,
+    /// Pages that may call from a browser, such as `https://app.example.com`; comma-separated in the environment. `*` is
+    /// every page.
+    #[serde(deserialize_with = "runtime::config::list")]
+    pub allowed_origins: Vec<AllowedOrigin>,
     /// Largest request body, bytes.
     pub body_limit: usize,
     /// One log line a request.
@@ -37,6 +41,7 @@ impl Default for Config {
             internal_bind: SocketAddr::from(([127, 0, 0, 1], 8081)),
             internal_token: Secret::new(""),
             trusted_proxies: vec![],
+            allowed_origins: vec![],
             body_limit: 65_536,
             access_log: true,
             max_connections: 10_000,
@@ -59,6 +64,40 @@ impl std::str::FromStr for ProxyNet {
     }
 }
 
+/// The origin of a page (RFC 6454), as browsers write it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllowedOrigin {
+    /// Whatever it is.
+    Any,
+    /// This one.
+    One(String),
+}
+
+impl std::str::FromStr for AllowedOrigin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        let of_a_host = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.:[]".contains(c);
+        match host {
+            _ if text == "*" => Ok(Self::Any),
+            Some(host) if !host.is_empty() && host.chars().all(of_a_host) => Ok(Self::One(text.to_owned())),
+            _ => Err(format!(
+                "{text:?} is no origin: allowed is scheme://host or scheme://host:port in lower case, or *"
+            )),
+        }
+    }
+}
+
+impl Serialize for AllowedOrigin {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match self {
+            Self::Any => "*",
+            Self::One(origin) => origin,
+        })
+    }
+}
+
 impl Config {
     /// Checks what the types cannot.
     ///
@@ -68,5 +107,23 @@ impl Config {
         within("body_limit", self.body_limit, 1024..=16 * 1024 * 1024, "bytes")?;
         within("max_connections", self.max_connections, 1..=1_000_000, "")?;
         within("workers", self.workers, 0..=512, "")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_written_as_browsers_write_it() {
+        for origin in ["https://app.example.com", "http://localhost:3000", "http://[::1]:8080"] {
+            assert_eq!(origin.parse(), Ok(AllowedOrigin::One(origin.to_owned())));
+        }
+        assert_eq!("*".parse(), Ok(AllowedOrigin::Any));
+        let no_origins =
+            ["", "app.example.com", "https://", "https://app.example.com/", "https://App.example.com", "null"];
+        for none in no_origins.into_iter().chain(["https://*.example.com", "ftp://a", "https://a/b", "https://a?b"]) {
+            assert!(none.parse::<AllowedOrigin>().is_err(), "{none}");
+        }
     }
 }

@@ -18,8 +18,8 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-pub use config::{Config, ProxyNet};
-use entity::{Shards, Timeouts};
+pub use config::{AllowedOrigin, Config, ProxyNet};
+use entity::Shards;
 pub use openapi::openapi;
 use runtime::{Clock, Entropy, Stopwatch, task::Supervisor};
 pub use server::{Servers, bind};
@@ -59,8 +59,8 @@ pub struct Api {
     pub supervisor: Supervisor,
     /// Whether traffic should come here.
     pub ready: Readiness,
-    /// The time-outs of the transition table.
-    pub timeouts: Timeouts,
+    /// The transition table with its time-outs.
+    pub ride_states: dto::ride::RideStatesBody,
     /// Where drivers are.
     pub positions: Positions,
     /// The sandbox, only where configured.

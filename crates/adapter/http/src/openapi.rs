@@ -18,7 +18,7 @@ use utoipa_swagger_ui::{Config as PageConfig, SwaggerUi};
 
 use crate::{
     problem::Code,
-    routes::{Paths, resource},
+    routes::{Paths, served},
 };
 
 /// The description of the public API.
@@ -91,10 +91,10 @@ pub(crate) fn configure(app: &mut web::ServiceConfig) {
     let json = Bytes::from(openapi().to_json().unwrap_or_default());
     let description = move || ready(HttpResponse::Ok().content_type("application/json").body(json.clone()));
     // The one under /docs/ takes every path: the other page of that name goes first.
-    app.service(resource("/docs", [(Method::GET, web::to(to_docs))]))
-        .service(resource("/docs/problems", [(Method::GET, web::to(problems))]))
+    app.service(served("/docs", [(Method::GET, web::to(to_docs))]))
+        .service(served("/docs/problems", [(Method::GET, web::to(problems))]))
         .service(SwaggerUi::new("/docs/{_:.*}").config(PageConfig::from("/openapi.json")))
-        .service(resource("/openapi.json", [(Method::GET, web::to(description))]));
+        .service(served("/openapi.json", [(Method::GET, web::to(description))]));
 }
 
 async fn to_docs() -> HttpResponse {

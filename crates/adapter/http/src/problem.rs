@@ -24,6 +24,17 @@ pub struct Problem {
     over: Option<Quota<'static>>,
 }
 
+/// The media type of a problem.
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// A wait of so many seconds, put off by up to a quarter more and at least up to four seconds: clients that obey must not
+/// all come back at once. Each number of seconds is as likely as any other, so that those who are refused during one
+/// second come back evenly over all of them: the wave is as flat as what caused it was, and at least five times lower.
+#[must_use]
+pub(crate) fn spread(seconds: u32, entropy: &Entropy) -> u32 {
+    seconds.saturating_add(entropy.below((seconds / 4).max(4) + 1))
+}
+
 /// What a handler gives: an answer, or the problem that becomes one.
 pub(crate) type Answer = Result<HttpResponse, Problem>;
 
@@ -47,11 +58,10 @@ impl Problem {
         self
     }
 
-    /// Puts the next try off by up to a quarter more, at least up to a second: clients that obey must not all come
-    /// back at once.
+    /// Puts the next try off, see [`spread`].
     #[must_use]
     pub(crate) fn spread(mut self, entropy: &Entropy) -> Self {
-        self.retry_after_s = self.retry_after_s.map(|s| s.saturating_add(entropy.below(s / 4 + 2)));
+        self.retry_after_s = self.retry_after_s.map(|seconds| spread(seconds, entropy));
         self
     }
 
@@ -121,7 +131,7 @@ impl Problem {
             // RFC 6750, section 3.
             response.insert_header(("WWW-Authenticate", "Bearer"));
         }
-        response.content_type("application/problem+json").body(body.to_string())
+        response.content_type(PROBLEM_JSON).body(body.to_string())
     }
 }
 
@@ -139,5 +149,40 @@ impl ResponseError for Problem {
     /// Only the status: [`crate::edge`] finds the problem in the response and writes it out in full.
     fn error_response(&self) -> HttpResponse {
         HttpResponse::new(self.code.status())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The worst case of the contract: everybody is refused within one second, and told the same wait. However the
+    /// seconds in which they come back are counted, none has half as many again as the mean.
+    #[test]
+    fn whoever_is_refused_together_comes_back_in_a_flat_wave() {
+        const CLIENTS: u32 = 20_000;
+        let entropy = Entropy::seeded(11);
+        for wait in [1, 2, 3, 10, 60] {
+            for phase_ms in [0, 250, 500, 999] {
+                let mut bins = std::collections::BTreeMap::new();
+                for client in 0..CLIENTS {
+                    let refused_ms = phase_ms + client * 1000 / CLIENTS;
+                    *bins.entry((refused_ms + spread(wait, &entropy) * 1000) / 1000).or_insert(0) += 1;
+                }
+                let (peak, mean) = (bins.values().max().unwrap(), f64::from(CLIENTS) / bins.len() as f64);
+                assert!(f64::from(*peak) / mean <= 1.5, "{wait} {phase_ms}: {bins:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_is_told_to_come_back_early_or_much_too_late() {
+        let entropy = Entropy::seeded(12);
+        for wait in [1, 4, 60, 3600, u32::MAX] {
+            for _ in 0..100 {
+                let told = spread(wait, &entropy);
+                assert!(told >= wait && told - wait <= (wait / 4).max(4));
+            }
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! The whole public URL table: one line a route, with its class and priority (0 is served longest).
 
+mod find;
+
 use std::future::ready;
 
 use actix_web::{
-    Error, HttpMessage, HttpResponse,
+    Error, HttpResponse, Resource,
     body::BoxBody,
     dev::{HttpServiceFactory, ServiceRequest, ServiceResponse},
     http::{
@@ -13,12 +15,13 @@ use actix_web::{
     middleware::{Next, from_fn},
     web,
 };
+pub use find::{COUNT, RouteRef, find};
 use serde::Serialize;
 use traffic::{Class, Priority};
 use utoipa::OpenApi;
 
 use crate::{
-    extract::{Auth, Query},
+    extract::Query,
     problem::{Code, Problem},
     public::{auth, events, me, products, quotes, receipts, rides},
 };
@@ -45,7 +48,7 @@ macro_rules! routes {
 
         /// Registers every public route.
         pub(crate) fn configure(app: &mut web::ServiceConfig) {
-            $(app.service(resource($path, [$((Method::$method, web::to($module::$handler))),+]));)*
+            $(app.service(served($path, [$((Method::$method, web::to($module::$handler))),+]));)*
         }
 
         #[derive(OpenApi)]
@@ -74,46 +77,49 @@ routes! {
 }
 
 /// What reads a query string, and itself refuses what it does not know. No other route of the API has one.
-const READ_QUERY: &[(Method, &str)] = &[
-    (Method::GET, "/v1/products"),
-    (Method::GET, "/v1/rides"),
-    (Method::GET, "/internal/v1/drivers/{id}/rides"),
-    (Method::GET, "/internal/v1/outbox/dead"),
+const READ_QUERY: &[(&str, &str)] = &[
+    ("GET", "/v1/products"),
+    ("GET", "/v1/rides"),
+    ("GET", "/internal/v1/drivers/{id}/rides"),
+    ("GET", "/internal/v1/outbox/dead"),
+    ("GET", "/internal/v1/traffic"),
 ];
 
+/// Whether a path belongs to an API, and is no page for people.
+const fn is_of_api(path: &str) -> bool {
+    find::starts_with(path, "/v1/") || find::starts_with(path, "/internal/") || find::starts_with(path, "/sandbox/")
+}
+
 /// A path and its methods; any other method is told which there are.
+pub(crate) fn served<const N: usize>(path: &'static str, methods: [(Method, actix_web::Route); N]) -> Resource {
+    let allowed = methods.each_ref().map(|(method, _)| method.as_str()).join(", ");
+    let resource = web::resource(path).default_service(web::to(move || ready(other_method(&allowed))));
+    methods.into_iter().fold(resource, |resource, (method, route)| resource.route(route.method(method)))
+}
+
+/// The same for a listener that does not ask [`find`]: a query string is refused where none is read.
 pub(crate) fn resource<const N: usize>(
     path: &'static str,
     methods: [(Method, actix_web::Route); N],
 ) -> impl HttpServiceFactory + 'static {
     let names = methods.each_ref().map(|(method, _)| method.clone());
-    let allowed = names.each_ref().map(Method::as_str).join(", ");
-    let resource = web::resource(path).default_service(web::to(move || ready(other_method(&allowed))));
-    let resource = methods.into_iter().fold(resource, |resource, (method, route)| resource.route(route.method(method)));
-    let is_of_api = ["/v1/", "/internal/", "/sandbox/"].iter().any(|start| path.starts_with(start));
-    let takes_none =
-        move |method: &Method| is_of_api && names.contains(method) && !READ_QUERY.contains(&(method.clone(), path));
-    resource.wrap(from_fn(move |request: ServiceRequest, next| {
+    let reads = |method: &Method| READ_QUERY.contains(&(method.as_str(), path));
+    let takes_none = move |method: &Method| is_of_api(path) && names.contains(method) && !reads(method);
+    served(path, methods).wrap(from_fn(move |request: ServiceRequest, next| {
         let is_stranger = !request.query_string().is_empty() && takes_none(request.method());
         without_unknown_query(is_stranger, request, next)
     }))
 }
 
-/// Refuses a query string where none is read; pages and health checks do not mind one. Who has a bad token hears of
-/// that first.
 async fn without_unknown_query(
     has_one: bool,
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let is_denied = || matches!(request.extensions().get::<Auth>(), Some(Auth::Denied(_)));
-    if has_one
-        && !is_denied()
-        && let Err(problem) = Query::of(request.request(), &[])
-    {
-        return Ok(request.error_response(problem));
+    match Query::of(request.request(), &[]) {
+        Err(problem) if has_one => Ok(request.error_response(problem)),
+        _ => next.call(request).await,
     }
-    next.call(request).await
 }
 
 fn other_method(allowed: &str) -> HttpResponse {

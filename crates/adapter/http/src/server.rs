@@ -67,6 +67,7 @@ pub fn bind(config: Config, api: Arc<Api>, drain_s: u32) -> io::Result<Servers> 
         metrics: api.metrics.clone(),
         access_log: config.access_log,
         ready: api.ready.clone(),
+        started: api.started,
     });
     let config = web::Data::new(config);
     let api = web::Data::from(api);
@@ -75,12 +76,12 @@ pub fn bind(config: Config, api: Arc<Api>, drain_s: u32) -> io::Result<Servers> 
 
     let public = HttpServer::new(move || {
         let (config, api, edge) = public_state.clone();
+        let cors = edge::cors::cors(&config.allowed_origins);
         App::new()
-            .app_data(config)
-            .app_data(api)
-            .app_data(edge)
-            .wrap(from_fn(edge::admission::admit))
-            .wrap(from_fn(edge::around))
+            .app_data(config.clone())
+            .app_data(api.clone())
+            .wrap(edge::Around::new(edge, edge::admission::Admitted { api, config }))
+            .wrap(cors)
             .configure(routes::configure)
             .configure(|app| {
                 if has_sandbox {
@@ -95,9 +96,8 @@ pub fn bind(config: Config, api: Arc<Api>, drain_s: u32) -> io::Result<Servers> 
         App::new()
             .app_data(config)
             .app_data(api)
-            .app_data(edge)
             .wrap(from_fn(internal::authenticate))
-            .wrap(from_fn(edge::around))
+            .wrap(edge::Around::new(edge, edge::Unlimited))
             .configure(internal::configure)
             .default_service(web::to(nothing_here))
     });

@@ -11,7 +11,6 @@ use std::{fmt::Display, future::Future, sync::Arc, time::Duration};
 
 use prometheus::Registry;
 use tokio::runtime::Handle;
-use tracing::Instrument;
 
 pub use panic::catch_panic;
 pub(crate) use panic::install_panic_hook;
@@ -22,7 +21,7 @@ use panic::TASK;
 use registry::{Guard, Tasks};
 use shutdown::Trigger;
 
-use crate::Stopwatch;
+use crate::{Stopwatch, origin};
 
 /// How long aborted tasks get to reach their next await point and be dropped.
 const ABORT_GRACE: Duration = Duration::from_millis(500);
@@ -176,7 +175,7 @@ impl Supervisor {
     }
 }
 
-/// Puts the body on the runtime under its name and in the caller's span. The guard outlives the body, so that a
+/// Puts the body on the runtime under its name and for the request it was started for. The guard outlives the body, so that a
 /// task which is no longer listed has really let go of everything.
 fn start<B, Fut>(tokio: &Handle, guard: Guard, body: B) -> tokio::task::JoinHandle<Fut::Output>
 where
@@ -186,13 +185,10 @@ where
     let guard = Arc::new(guard);
     let entry = guard.entry();
     let body = TASK.scope(entry.name(), body(Arc::clone(&guard)));
-    let handle = tokio.spawn(
-        async move {
-            let _listed_until_the_body_is_gone = guard;
-            body.await
-        }
-        .in_current_span(),
-    );
+    let handle = tokio.spawn(origin::inherited(async move {
+        let _listed_until_the_body_is_gone = guard;
+        body.await
+    }));
     entry.started(handle.abort_handle());
     handle
 }

@@ -30,8 +30,8 @@ pub const MAX_TIERS: usize = 8;
 /// Decides about all `tiers` at `now`, all or nothing: unless an enforced one refuses, each one's cost is spent; otherwise
 /// nothing is. Gives whether it was admitted, and in `states` how every tier stands after it, in the order of `tiers`.
 ///
-/// A shadow tier refuses nothing, and is not spent when it would refuse. `now` may be behind what other threads have
-/// seen. A clock that several threads read in turn cannot be spent twice that way: see [`Table`].
+/// A shadow tier refuses nothing, and is not spent when it would refuse. `now` may be a little behind what other threads gave:
+/// a record is decided as of the latest moment that it, or a neighbour, has seen.
 ///
 /// # Panics
 /// A programming mistake: more than [`MAX_TIERS`] tiers, or two of tables with the same id. No lock is held then.

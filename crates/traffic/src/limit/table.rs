@@ -1,13 +1,13 @@
 //! The records of one limit: a striped table of `(key, tat)`, 16 bytes each.
 //!
-//! *What a missing record means.* A key without one has a full bucket, and had at the stripe's `floor` at the latest: the
-//! latest moment at which a record of the stripe was dropped or converted. A decision whose thread read the clock before
-//! that is made as of the floor, so that a record that was dropped cannot be spent twice.
+//! *Time.* A stripe's time is the latest `now` it was given and never goes back: a thread that read the clock a little before
+//! another is decided as of the other's moment. So a bucket cannot refill twice over the same time, and a key without a
+//! record (it was dropped when it had refilled, or never was there) can be taken as full now.
 //!
 //! *Full.* Only refilled records are dropped, so nobody gains by crowding others out. A stripe that has its share looks at
 //! a few records for refilled ones; if there are none, the newcomer takes from an overflow bucket that it shares with
 //! its prefix. A key that gets its own record while that bucket is not full starts with what is used of the bucket: it
-//! may have been the one who used it.
+//! may have been the one who used it. A key with a rate of its own has a record of its own, full or not.
 //!
 //! *Order of locks*: tables by id; within one the stripe, then the overflow bucket. Reloads take one stripe or
 //! bucket at a time.
@@ -49,7 +49,8 @@ struct Line(Mutex<Stripe>);
 
 struct Stripe {
     records: HashTable<Record>,
-    floor: Nanos,
+    /// The latest moment it was given.
+    now: Nanos,
     rates: Arc<Rates>,
     /// Where the search for refilled records goes on.
     hand: u32,
@@ -63,6 +64,8 @@ struct Record {
 /// What the newcomers of one prefix (and of those that share the bucket by chance) take from when the table is full.
 struct Bucket {
     tat: Nanos,
+    /// The latest moment it was given.
+    now: Nanos,
     rate: Rate,
 }
 
@@ -76,8 +79,8 @@ impl Table {
         let stripes = (max_keys / KEYS_PER_STRIPE).max(1).next_power_of_two();
         let rate = rates.default_rate();
         let rates = Arc::new(rates);
-        let stripe = || Stripe { records: HashTable::new(), floor: Nanos(0), rates: rates.clone(), hand: 0 };
-        let bucket = || Mutex::new(Bucket { tat: Nanos(0), rate });
+        let stripe = || Stripe { records: HashTable::new(), now: Nanos(0), rates: rates.clone(), hand: 0 };
+        let bucket = || Mutex::new(Bucket { tat: Nanos(0), now: Nanos(0), rate });
         Self {
             id,
             stripes: (0..stripes).map(|_| Line(Mutex::new(stripe()))).collect(),
@@ -97,15 +100,16 @@ impl Table {
         let rates = Arc::new(rates);
         for line in &self.stripes {
             let stripe = &mut *lock(&line.0);
-            stripe.floor = stripe.floor.max(now);
+            stripe.now = stripe.now.max(now);
             for Record { key, tat } in stripe.records.iter_mut() {
-                *tat = rate::convert(*tat, stripe.floor, stripe.rates.of(*key), rates.of(*key));
+                *tat = rate::convert(*tat, stripe.now, stripe.rates.of(*key), rates.of(*key));
             }
             stripe.rates = rates.clone();
         }
         for bucket in &self.overflow {
             let bucket = &mut *lock(bucket);
-            bucket.tat = rate::convert(bucket.tat, now, bucket.rate, default);
+            bucket.now = bucket.now.max(now);
+            bucket.tat = rate::convert(bucket.tat, bucket.now, bucket.rate, default);
             bucket.rate = default;
             self.overflow_until.fetch_max(bucket.tat.0, Relaxed);
         }
@@ -116,9 +120,9 @@ impl Table {
     pub fn sweep(&self, now: Nanos) -> usize {
         let sweep = |line: &Line| {
             let stripe = &mut *lock(&line.0);
-            stripe.floor = stripe.floor.max(now);
-            let floor = stripe.floor;
-            stripe.records.retain(|record| record.tat > floor);
+            stripe.now = stripe.now.max(now);
+            let now = stripe.now;
+            stripe.records.retain(|record| record.tat > now);
             let kept = stripe.records.len();
             if stripe.records.capacity() > 64 + 4 * kept {
                 stripe.records.shrink_to(2 * kept, |record| record.key.0);
@@ -145,7 +149,8 @@ impl Table {
         // The highest bits tell records of a bucket group apart, the lowest choose the group: take the ones between.
         let line = &self.stripes[(tier.key.0 >> 32) as usize & (self.stripes.len() - 1)];
         let mut stripe = lock(&line.0);
-        let now = now.max(stripe.floor);
+        stripe.now = stripe.now.max(now);
+        let now = stripe.now;
         if let Some(index) = stripe.records.find_bucket_index(tier.key.0, |record| record.key == tier.key)
             && let Some(record) = stripe.records.get_bucket(index)
         {
@@ -154,15 +159,16 @@ impl Table {
         }
         let named = stripe.rates.named(tier.key);
         let bucket = &self.overflow[tier.prefix.0 as usize & (self.overflow.len() - 1)];
-        if named.is_none() && stripe.records.len() >= self.share && !stripe.drop_refilled(now) {
+        if named.is_none() && stripe.records.len() >= self.share && !stripe.drop_refilled() {
             // The stripe stays locked: a record of this key must not appear before its use of the bucket is written down.
-            let bucket = lock(bucket);
-            let (tat, rate) = (bucket.tat, bucket.rate);
+            let mut bucket = lock(bucket);
+            bucket.now = bucket.now.max(now);
+            let (tat, now, rate) = (bucket.tat, bucket.now, bucket.rate);
             return Held { table: self, stripe, place: Place::Overflow(bucket), tat, now, rate };
         }
         let rate = named.unwrap_or_else(|| stripe.rates.default_rate());
         let mut tat = now;
-        if self.overflow_until.load(Relaxed) > now.0 {
+        if named.is_none() && self.overflow_until.load(Relaxed) > now.0 {
             let bucket = lock(bucket);
             tat = rate::convert(bucket.tat, now, bucket.rate, rate);
         }
@@ -170,18 +176,37 @@ impl Table {
     }
 }
 
+#[cfg(all(test, not(feature = "model")))]
+impl Table {
+    /// Every record and overflow bucket that there is, in order.
+    pub(super) fn everything(&self) -> Vec<(u64, Nanos)> {
+        let mut all: Vec<_> =
+            self.overflow.iter().enumerate().map(|(i, bucket)| (i as u64, lock(bucket).tat)).collect();
+        for line in &self.stripes {
+            all.extend(lock(&line.0).records.iter().map(|record| (record.key.0, record.tat)));
+        }
+        all[self.overflow.len()..].sort_unstable();
+        all
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let records: usize = self.stripes.iter().map(|line| lock(&line.0).records.allocation_size()).sum();
+        size_of::<Self>() + size_of_val(&*self.stripes) + size_of_val(&*self.overflow) + records
+    }
+}
+
 impl Stripe {
     /// Drops what is refilled among the next few records; tells whether anything was.
-    fn drop_refilled(&mut self, now: Nanos) -> bool {
+    fn drop_refilled(&mut self) -> bool {
         let before = self.records.len();
         let buckets = self.records.num_buckets();
         for _ in 0..LOOKED_AT.min(buckets) {
             self.hand = self.hand.wrapping_add(1);
             if let Ok(record) = self.records.get_bucket_entry(self.hand as usize % buckets)
-                && record.get().tat <= now
+                && record.get().tat <= self.now
             {
                 record.remove();
-                self.floor = self.floor.max(now);
             }
         }
         self.records.len() < before

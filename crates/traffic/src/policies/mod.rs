@@ -2,6 +2,7 @@
 
 mod entry;
 mod mistakes;
+mod overload;
 mod read;
 mod reader;
 #[cfg(test)]
@@ -16,7 +17,7 @@ pub use mistakes::{Mistake, Mistakes};
 pub use who::Who;
 pub(crate) use who::counted;
 
-use crate::Class;
+use crate::{Class, GateConfig};
 
 /// The file that is shipped, and in effect where there is no other.
 const SHIPPED: &str = include_str!("../../../../config/traffic.toml");
@@ -26,8 +27,10 @@ pub const MAX_FILE: usize = 1 << 20;
 pub(crate) const MAX_POLICIES: usize = 32;
 
 /// Every policy of a file, valid by itself and together. Its JSON is what operators and the load tool read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Policies {
+    /// The limit of work in progress.
+    pub overload: GateConfig,
     /// In the file's order, which is the order in which answers tell of them.
     #[serde(rename = "policy")]
     pub list: Vec<Policy>,

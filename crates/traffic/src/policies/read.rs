@@ -5,6 +5,7 @@ use std::{collections::HashMap, ops::Range};
 use super::{
     Class, MAX_FILE, MAX_POLICIES, Mistakes, Policies, Policy,
     entry::{self, Lines},
+    overload,
     reader::{Fields, Reader},
 };
 use crate::limit::MAX_TIERS;
@@ -33,10 +34,11 @@ pub(super) fn policies(text: &str) -> Result<Policies, Mistakes> {
             read.extend(entry::policy(&mut reader, fields));
         }
     }
+    let overload = overload::overload(&mut reader, &mut file);
     file.finish(&mut reader);
     names_are_unique(&mut reader, &read);
     no_decision_has_too_many(&mut reader, &read);
-    reader.close(Policies { list: read.into_iter().map(|(policy, _)| policy).collect() })
+    reader.close(Policies { overload, list: read.into_iter().map(|(policy, _)| policy).collect() })
 }
 
 fn names_are_unique(reader: &mut Reader, read: &[(Policy, Lines)]) {

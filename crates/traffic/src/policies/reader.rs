@@ -52,6 +52,11 @@ impl Reader {
         self.mistakes.push(Mistake { line, text: text.into() });
     }
 
+    /// How many were noted so far.
+    pub(super) fn mistakes(&self) -> usize {
+        self.mistakes.len()
+    }
+
     /// `value` unless there was a mistake.
     pub(super) fn close<T>(self, value: T) -> Result<T, Mistakes> {
         if self.mistakes.is_empty() { Ok(value) } else { Err(Mistakes::new(self.mistakes)) }
@@ -117,6 +122,12 @@ impl<'t> Fields<'t> {
     ) -> Result<Option<Given<u32>>, Noted> {
         let Some(given) = self.take(key) else { return Ok(None) };
         number(reader, &self.name(key), &given, allowed, unit).map(Some).ok_or(Noted)
+    }
+
+    /// A number with a fraction or without.
+    pub(crate) fn float(&mut self, reader: &mut Reader, key: &'static str) -> Option<Given<f64>> {
+        let given = self.take(key)?;
+        float(reader, &self.name(key), &given)
     }
 
     /// A text.
@@ -217,6 +228,21 @@ pub(crate) fn number(
         reader.wrong(&at, format!("`{name}`: it is {digits}, allowed is {least} to {most}{unit}"));
     }
     read.map(|value| Given { value, at })
+}
+
+/// A number with a fraction or without.
+pub(crate) fn float(reader: &mut Reader, name: &str, given: &Item<'_>) -> Option<Given<f64>> {
+    let digits = match given.get_ref() {
+        DeValue::Integer(digits) if digits.radix() == 10 => Some(digits.as_str()),
+        DeValue::Float(digits) => Some(digits.as_str()),
+        _ => None,
+    };
+    let read = digits.and_then(|digits| digits.parse().ok());
+    if read.is_none() {
+        let is = kind(given.get_ref());
+        reader.wrong(&given.span(), format!("`{name}`: it is {is}, allowed is a number"));
+    }
+    read.map(|value| Given { value, at: given.span() })
 }
 
 /// A text.

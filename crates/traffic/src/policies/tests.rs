@@ -1,4 +1,5 @@
 use super::*;
+use crate::GateMode;
 
 /// A file that is fine, to be spoilt.
 const GOOD: &str = r#"
@@ -25,6 +26,12 @@ name = "passenger"
 key = "passenger"
 quota = 5
 deny = ["12"]
+
+[overload]
+mode = "shadow"
+shares = [1, 0.5, 0.5, 0.5, 0.1]
+min_limit = 3
+tolerance = 4
 "#;
 
 fn number(n: u32) -> NonZeroU32 {
@@ -58,6 +65,14 @@ fn everything_that_a_file_says_is_taken() {
     let own: Vec<_> = address.overrides.iter().map(|own| (own.key.to_string(), own.budget)).collect();
     let budget = |window_s, burst| Budget { quota: number(10), window_s: number(window_s), burst: number(burst) };
     assert_eq!(own, [("198.51.100.7".to_owned(), budget(2, 10)), ("2001:db8:1::/64".to_owned(), budget(60, 7))]);
+    let overload = GateConfig {
+        mode: GateMode::Shadow,
+        shares: [1.0, 0.5, 0.5, 0.5, 0.1],
+        min_limit: 3,
+        tolerance: 4.0,
+        ..GateConfig::default()
+    };
+    assert_eq!(policies.overload, overload);
     // What is left out.
     assert_eq!(passenger.classes, Class::ALL);
     assert_eq!(passenger.budget, Budget { quota: number(5), window_s: number(1), burst: number(5) });
@@ -68,7 +83,9 @@ fn everything_that_a_file_says_is_taken() {
 
 #[test]
 fn the_shipped_file_is_what_is_built_in_and_valid() {
-    let names: Vec<String> = Policies::built_in().list.into_iter().map(|policy| policy.name).collect();
+    let built_in = Policies::built_in();
+    assert_eq!(built_in.overload, GateConfig::default());
+    let names: Vec<String> = built_in.list.into_iter().map(|policy| policy.name).collect();
     assert_eq!(names, ["address", "address-open", "passenger", "device", "class", "global"]);
 }
 
@@ -86,7 +103,7 @@ fn a_file_with_each_kind_of_mistake_is_refused_whole_with_the_line_named() {
     let classes = "sign_in, quote, request, ride, history, profile, catalogue";
     let mut wrong = Vec::new();
     for (line, other, expected) in [
-        (2, "[[polcy]]", "line 2: `polcy`: no such key; there are policy"),
+        (2, "[[polcy]]", "line 2: `polcy`: no such key; there are policy, overload"),
         (2, "[[policy]", "line 2: not TOML: unclosed array table, expected `]`"),
         (3, "", "line 2: `name`: is missing, allowed is 1 to 40 of a-z, 0-9 and -"),
         (3, "name = 7", "line 3: `name`: it is a whole number, allowed is a text in quotes"),
@@ -184,6 +201,19 @@ fn a_file_with_each_kind_of_mistake_is_refused_whole_with_the_line_named() {
         ),
         (22, "key = \"global\"", "line 24: `deny`: \"12\" is not possible: a global policy has one budget for all"),
         (22, "key = \"class\"", &format!("line 24: `deny`: \"12\" is no class, allowed is {classes}")),
+        (26, "[overlord]", "line 26: `overlord`: no such key; there are policy, overload"),
+        (27, "mode = \"on\"", "line 27: `overload.mode`: it is \"on\", allowed is enforce, shadow, off"),
+        (28, "shares = [1, 0.5]", "line 28: `overload.shares`: it has 2 entries, allowed are 5, one a priority"),
+        (28, "shares = [1, 2, 3, 4, true]", "line 28: `overload.shares`: it is true or false, allowed is a number"),
+        (
+            28,
+            "shares = [1, 0.5, 0.6, 0.5, 0.1]",
+            "line 28: `overload.shares`: allowed is five numbers from 1 down to 0.001",
+        ),
+        (29, "min_limit = 0", "line 29: `overload.min_limit`: allowed is 1 to 10000 (requests)"),
+        (29, "min_limit = 100", "line 26: `overload.initial`: allowed is 100 to 1000"),
+        (30, "tolerance = nan", "line 30: `overload.tolerance`: allowed is 1.1 to 100"),
+        (30, "patience = 4", "line 30: `overload.patience`: no such key; there are mode, shares, tolerance, min_limit"),
         (24, "deny = [\"+12\"]", "line 24: `deny`: \"+12\" is no passenger's id, as the API shows it"),
         (24, "deny = [\"\"]", "line 24: `deny`: \"\" is no passenger's id, as the API shows it"),
     ] {
@@ -244,6 +274,7 @@ fn no_file_is_read_without_end() {
 fn operators_and_the_load_tool_read_the_policies_as_they_were_written() {
     // The shape of the JSON: `docs` and the load tool rely on it.
     let json = serde_json::to_value(Policies::parse(GOOD).unwrap()).unwrap();
+    assert_eq!((&json["overload"]["mode"], &json["overload"]["shares"][4]), (&"shadow".into(), &0.1.into()));
     assert_eq!(
         json["policy"][0],
         serde_json::json!({

@@ -1,4 +1,5 @@
 //! Admission as a whole: policies from a text, decisions, reloads.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what it relies on by failing there")]
 
 mod decisions;
 mod file;

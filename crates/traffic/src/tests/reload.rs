@@ -99,7 +99,7 @@ fn no_request_is_dropped_while_policies_are_replaced() {
     let world = World::with(&file(2, 3, ""));
     let (is_over, clock, decided) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
     // Long enough after the one before that every bucket is full again.
-    let now = || Nanos(clock.fetch_add(1_000_000, Ordering::SeqCst));
+    let now = || Nanos(clock.fetch_add(1_000, Ordering::SeqCst));
     thread::scope(|scope| {
         let threads: Vec<_> = [1, 2, 3]
             .map(|passenger| {
@@ -108,7 +108,11 @@ fn no_request_is_dropped_while_policies_are_replaced() {
                     while !is_over.load(Ordering::SeqCst) {
                         let caller = Caller { address: home(), passenger: Some(passenger), device: None };
                         let decision = done(world.admission.check_caller(caller, Class::Ride, now()));
-                        assert!(decision.is_admitted(), "passenger {passenger} was refused");
+                        assert!(
+                            decision.is_admitted(),
+                            "passenger {passenger} was refused: {:?}",
+                            decision.quotas().collect::<Vec<_>>()
+                        );
                         decided.fetch_add(1, Ordering::SeqCst);
                     }
                 })
@@ -130,6 +134,14 @@ fn no_request_is_dropped_while_policies_are_replaced() {
             thread.join().unwrap();
         }
     });
+}
+
+#[test]
+fn the_limit_of_work_in_progress_changes_with_the_file() {
+    let world = World::with(&policy("passenger", "passenger", 10, ""));
+    let more = policy("passenger", "passenger", 10, "[overload]\nmode = \"off\"");
+    assert!(world.admission.replace(policies(&more), Nanos(0)).is_different);
+    assert_eq!(world.admission.gate().state().mode, crate::GateMode::Off);
 }
 
 proptest! {

@@ -1,7 +1,10 @@
 //! The two secret keys and what they are used for. Every use has its own label, so that no hash made for one
 //! purpose is worth anything for another (HMAC-SHA-256, RFC 2104).
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use entity::value::{Phone, PhoneHash};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
@@ -23,8 +26,11 @@ pub struct Keys {
 /// A key that signs tokens, and the name by which a token says which one signed it.
 #[derive(Clone)]
 pub(super) struct TokenKey {
-    pub(super) secret: Vec<u8>,
-    pub(super) id: String,
+    secret: Vec<u8>,
+    /// The first part of every token that it signed (RFC 7515, section 7.1): names the algorithm and this key.
+    pub(super) jwt_header: String,
+    /// Has taken the secret in already: half of what signing a short text costs.
+    hs256: Hmac<Sha256>,
 }
 
 /// Why there are no keys, or a token could not be made.
@@ -33,7 +39,7 @@ pub enum KeysError {
     /// A key is missing, not base64, or short.
     #[error("auth.{0} must be base64 of at least {MIN_KEY} bytes")]
     Form(&'static str),
-    /// The token library refused.
+    /// The claims are no JSON.
     #[error("cannot sign: {0}")]
     Sign(String),
 }
@@ -61,9 +67,9 @@ impl Keys {
         &self.token
     }
 
-    /// The key with this name, if it is still believed.
-    pub(super) fn by_id(&self, id: &str) -> Option<&TokenKey> {
-        self.believed().find(|key| key.id == id)
+    /// The key that signs under this header, if it is still believed.
+    pub(super) fn by_jwt_header(&self, header: &str) -> Option<&TokenKey> {
+        self.believed().find(|key| key.jwt_header == header)
     }
 
     /// What a phone is looked up by.
@@ -97,14 +103,30 @@ pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
 impl TokenKey {
     fn new(secret: Vec<u8>) -> Self {
         let digest = Sha256::digest(&secret);
-        let id = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        Self { secret, id }
+        let id: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let jwt_header = URL_SAFE_NO_PAD.encode(format!(r#"{{"typ":"JWT","alg":"HS256","kid":"{id}"}}"#));
+        let hs256 = keyed(&secret);
+        Self { secret, jwt_header, hs256 }
+    }
+
+    /// The signature of a token's first two parts (RFC 7518, section 3.2).
+    pub(super) fn hs256(&self, message: &[u8]) -> [u8; 32] {
+        self.hs256.clone().chain_update(message).finalize().into_bytes().into()
+    }
+
+    /// Whether it is that signature; in constant time.
+    pub(super) fn is_hs256(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.hs256(message).ct_eq(signature).into()
     }
 }
 
-fn mac(key: &[u8], purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
     #[allow(clippy::expect_used, reason = "HMAC takes keys of any length (RFC 2104)")]
-    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key).expect("any length");
+    <Hmac<Sha256> as KeyInit>::new_from_slice(key).expect("any length")
+}
+
+fn mac(key: &[u8], purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
+    let mut mac = keyed(key);
     for part in std::iter::once(&purpose.as_bytes()).chain(parts) {
         // The length first, so that no two lists of parts read the same.
         mac.update(&(part.len() as u64).to_be_bytes());
@@ -145,6 +167,27 @@ mod tests {
         let tag = keys(1, None).sign("a", &[b"x"]);
         assert!(keys(2, Some(1)).verify("a", &[b"x"], &tag));
         assert!(!keys(2, None).verify("a", &[b"x"], &tag));
+    }
+
+    /// RFC 7515, appendix A.1.
+    #[test]
+    fn a_token_is_signed_as_the_standard_says() {
+        let secret = "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow";
+        let message = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.\
+            eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+        let signature = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+        let key = TokenKey::new(URL_SAFE_NO_PAD.decode(secret).unwrap());
+        assert_eq!(URL_SAFE_NO_PAD.encode(key.hs256(message.as_bytes())), signature);
+        assert!(key.is_hs256(message.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).unwrap()));
+        assert!(!key.is_hs256(message.as_bytes(), &[]));
+    }
+
+    /// A token of the version before this one opens the same doors.
+    #[test]
+    fn the_header_is_the_one_that_tokens_always_had() {
+        let header = TokenKey::new(vec![0; 33]).jwt_header;
+        let header = String::from_utf8(URL_SAFE_NO_PAD.decode(header).unwrap()).unwrap();
+        assert_eq!(header, r#"{"typ":"JWT","alg":"HS256","kid":"7f9c9e31"}"#);
     }
 
     #[test]

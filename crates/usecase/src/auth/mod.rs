@@ -1,7 +1,6 @@
 //! Signing in with a phone: codes, access tokens, refresh tokens.
 
 pub mod access;
-mod jwt_crypto;
 mod keys;
 pub mod refresh;
 pub mod request_code;

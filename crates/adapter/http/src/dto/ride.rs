@@ -1,5 +1,6 @@
 //! Rides.
 
+use bytes::Bytes;
 use entity::{Actor, PaymentStatus, Ride, RideStatus, Timeouts, ride::states::TRANSITIONS, value::Millis};
 use serde::{Deserialize, Serialize};
 use usecase::rides::positions::Position;
@@ -270,6 +271,18 @@ impl RideStatesView {
             timeout_s: timeouts.of(t.from).filter(|_| t.on_timeout),
         });
         Self { transitions: transitions.collect() }
+    }
+}
+
+/// The same as it is sent: it is the same for everybody, as long as the process lives.
+#[derive(Clone)]
+pub struct RideStatesBody(pub(crate) Bytes);
+
+impl RideStatesBody {
+    /// The table with these time-outs, written out.
+    #[must_use]
+    pub fn new(timeouts: &Timeouts) -> Self {
+        Self(serde_json::to_vec(&RideStatesView::new(timeouts)).unwrap_or_default().into())
     }
 }
 

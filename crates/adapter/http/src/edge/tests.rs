@@ -1,6 +1,6 @@
 //! What a client sees when a handler panics, over a real connection.
 
-use actix_web::{App, HttpResponse, HttpServer, middleware::from_fn, web};
+use actix_web::{App, HttpResponse, HttpServer, web};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -15,11 +15,11 @@ async fn answers(paths: [&str; 2]) -> [String; 2] {
         metrics: Metrics::build(&prometheus::Registry::new()).unwrap(),
         access_log: false,
         ready: Readiness::default(),
+        started: Stopwatch::start(),
     });
     let server = HttpServer::new(move || {
         App::new()
-            .app_data(edge.clone())
-            .wrap(from_fn(around))
+            .wrap(Around::new(edge.clone(), Unlimited))
             .route("/panics", web::get().to(|| async { panic!("on purpose: card 4111") as HttpResponse }))
             .route("/works", web::get().to(|| async { HttpResponse::Ok().body("fine") }))
     })

@@ -33,20 +33,21 @@ pub struct Caller {
 }
 
 async fn caller(request: &HttpRequest) -> Result<Caller, Problem> {
-    let auth = request.extensions().get::<Auth>().cloned().unwrap_or(Auth::Missing);
-    let access = match auth {
-        Auth::Missing => return Err(Problem::new(Code::TokenMissing, "Send Authorization: Bearer.")),
-        Auth::Denied(denied) => return Err(denied.into()),
-        Auth::Verified(access) => access,
+    let caller = match request.extensions().get::<Auth>() {
+        None | Some(Auth::Missing) => return Err(Problem::new(Code::TokenMissing, "Send Authorization: Bearer.")),
+        Some(Auth::Denied(denied)) => return Err((*denied).into()),
+        Some(Auth::Verified(Access { passenger_id, session_id, expires_at, .. })) => {
+            Caller { passenger_id: *passenger_id, session_id: *session_id, token_ends: *expires_at }
+        }
     };
     let api = request.app_data::<web::Data<Api>>();
     let api = api.ok_or_else(|| Problem::internal(&"the application has no state"))?;
     // A token outlives its passenger: whoever was deleted is nobody at once, on every node.
-    let shard = api.shards.read(access.passenger_id.shard());
-    if !Passenger::is_active(shard, access.passenger_id).await? {
+    let shard = api.shards.read(caller.passenger_id.shard());
+    if !Passenger::is_active(shard, caller.passenger_id).await? {
         return Err(Denied::Invalid.into());
     }
-    Ok(Caller { passenger_id: access.passenger_id, session_id: access.session_id, token_ends: access.expires_at })
+    Ok(caller)
 }
 
 impl FromRequest for Caller {

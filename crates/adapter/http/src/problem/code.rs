@@ -69,11 +69,14 @@ impl Code {
     /// What `type` says: the two kinds that the rate limit draft registers, and a page of ours for the others.
     #[must_use]
     pub fn type_uri(self) -> String {
+        self.type_uri_base().to_owned() + self.name()
+    }
+
+    /// The same without the name at its end.
+    pub(crate) fn type_uri_base(self) -> &'static str {
         match self {
-            Self::QuotaExceeded | Self::ReducedCapacity => {
-                format!("https://iana.org/assignments/http-problem-types#{}", self.name())
-            }
-            _ => format!("/docs/problems#{}", self.name()),
+            Self::QuotaExceeded | Self::ReducedCapacity => "https://iana.org/assignments/http-problem-types#",
+            _ => "/docs/problems#",
         }
     }
 }

@@ -11,18 +11,18 @@ use crate::{
     Api,
     extract::{JsonBody, PathId},
     problem::{Answer, Problem},
-    routes::resource,
+    routes::served,
 };
 
 /// Registers the routes.
 pub(crate) fn configure(app: &mut web::ServiceConfig) {
-    app.service(resource("/sandbox/sms/{phone}", [(Method::GET, web::to(last_code))]))
-        .service(resource("/sandbox/fleet", [(Method::PUT, web::to(set_fleet))]))
-        .service(resource("/sandbox/rides/{id}", [(Method::PUT, web::to(force))]))
-        .service(resource("/sandbox/partners/{name}", [(Method::PUT, web::to(set_faults))]))
-        .service(resource("/sandbox/payment/{id}", [(Method::PUT, web::to(set_decline))]));
+    app.service(served("/sandbox/sms/{phone}", [(Method::GET, web::to(last_code))]))
+        .service(served("/sandbox/fleet", [(Method::PUT, web::to(set_fleet))]))
+        .service(served("/sandbox/rides/{id}", [(Method::PUT, web::to(force))]))
+        .service(served("/sandbox/partners/{name}", [(Method::PUT, web::to(set_faults))]))
+        .service(served("/sandbox/payment/{id}", [(Method::PUT, web::to(set_decline))]));
     #[cfg(debug_assertions)]
-    app.service(resource("/sandbox/clock", [(Method::PUT, web::to(set_clock))]));
+    app.service(served("/sandbox/clock", [(Method::PUT, web::to(set_clock))]));
 }
 
 fn control(api: &Api) -> Result<Arc<dyn SandboxControl>, Problem> {

@@ -1,6 +1,12 @@
 //! What holds for limits.
 
 mod basics;
+mod bounds;
+mod full;
+
+mod reload;
+mod same_as_governor;
+mod threads;
 
 use std::{num::NonZeroU32, time::Duration};
 
