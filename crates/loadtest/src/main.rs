@@ -22,6 +22,7 @@ mod progress;
 mod promises;
 mod replay;
 mod report;
+mod run;
 mod server;
 mod settle;
 mod sse;
@@ -35,7 +36,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use outage::{Halt, Why};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime::Builder,
+    signal::unix::{SignalKind, signal},
+};
 
 #[derive(Parser)]
 #[command(
@@ -53,24 +57,48 @@ enum Command {
     /// Drives the trips of a real day, each from sign-in to rating, and lists every broken promise.
     ///
     /// Exit code: 0 when every promise was kept, 1 when one was broken, 2 when the replay could not run.
-    Replay(options::Options),
+    Replay(Box<options::Options>),
+    /// Sends a scenario's load, open loop: requests are due when they are due, whatever the server does.
+    ///
+    /// Exit code: 0 when every check held, 1 when one did not, 2 when it could not run or the generator could not keep up.
+    Run(Box<run::RunOptions>),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let Command::Replay(options) = Cli::parse().command;
-    let interrupt = Halt::new();
-    let outcome = tokio::select! {
-        outcome = replay::run(options, interrupt.clone()) => outcome,
-        error = signals(&interrupt) => Err(error),
+fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    // A run's generator has one core: threads that wake each other would cost more than they bring.
+    let runtime = match &command {
+        Command::Replay(_) => Builder::new_multi_thread().enable_all().build(),
+        Command::Run(_) => Builder::new_current_thread().enable_all().build(),
     };
-    match outcome {
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("loadtest: the runtime: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    match runtime.block_on(execute(command)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(reason) => {
             eprintln!("loadtest: {reason}");
             ExitCode::from(2)
         }
+    }
+}
+
+async fn execute(command: Command) -> Result<bool, String> {
+    let interrupt = Halt::new();
+    let work = async {
+        match command {
+            Command::Replay(options) => replay::run(*options, interrupt.clone()).await,
+            Command::Run(options) => run::run(*options, interrupt.clone()).await,
+        }
+    };
+    tokio::select! {
+        outcome = work => outcome,
+        error = signals(&interrupt) => Err(error),
     }
 }
 

@@ -95,12 +95,12 @@ impl Options {
     pub(crate) fn settings(&self) -> Settings {
         let mut settings = Settings::new();
         if !self.keep_fleet {
-            settings.push(("GATEWAY__SANDBOX__DRIVERS", self.fleet().to_string()));
-            settings.push(("GATEWAY__SANDBOX__TIME_SCALE", self.time_scale.to_string()));
-            settings.push(("GATEWAY__SANDBOX__ACCEPT_PROBABILITY", self.accept_probability.to_string()));
+            settings.push(("GATEWAY__SANDBOX__DRIVERS".into(), self.fleet().to_string()));
+            settings.push(("GATEWAY__SANDBOX__TIME_SCALE".into(), self.time_scale.to_string()));
+            settings.push(("GATEWAY__SANDBOX__ACCEPT_PROBABILITY".into(), self.accept_probability.to_string()));
         }
         if self.kills.is_some() {
-            settings.push(("GATEWAY__AUTH__ACCESS_TTL_S", "60".to_owned()));
+            settings.push(("GATEWAY__AUTH__ACCESS_TTL_S".into(), "60".to_owned()));
         }
         settings
     }
@@ -122,7 +122,7 @@ impl Options {
 
 /// A plain-HTTP address of this machine, without path. The tool makes thousands of requests and reads SMS codes: it must
 /// never be pointed at somebody else's machine by mistake.
-fn loopback(text: &str) -> Result<String, String> {
+pub(crate) fn loopback(text: &str) -> Result<String, String> {
     let url = reqwest::Url::parse(text).map_err(|e| e.to_string())?;
     let host = url.host_str().unwrap_or_default();
     let here = host == "localhost"
@@ -146,7 +146,7 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
-fn positive(text: &str) -> Result<f64, String> {
+pub(crate) fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
         _ => Err("a number above 0".into()),

@@ -22,7 +22,7 @@ use crate::{
     progress,
     promises::Kind,
     report::{Course, Report},
-    server::Server,
+    server::{Launch, Server},
     tally::Ending,
     trip::{Context, Driven, drive},
     trips::{Pace, Schedule},
@@ -55,7 +55,8 @@ pub(crate) async fn run(options: Options, interrupt: Halt) -> Result<bool, Strin
     let schedule = Schedule::load(options.trips.as_deref(), trips, options.seed, pace)?;
     let mut server = None;
     if let Some(binary) = &options.server {
-        let start = interrupt.guard(Server::start(binary, options.settings())).await;
+        let launch = Launch { settings: options.settings(), ..Launch::default() };
+        let start = interrupt.guard(Server::start(binary, launch)).await;
         server = Some(start.map_err(|_| Why::Interrupted.to_string())??);
     }
     let url = server.as_ref().map_or_else(|| options.url.clone(), |server| server.url());

@@ -1,6 +1,7 @@
 //! A gateway of the tool's own: started in a private folder on free ports, killed and started again when asked, stopped.
 
 use std::{
+    borrow::Cow,
     fs::{DirBuilder, File},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     os::unix::fs::DirBuilderExt,
@@ -21,7 +22,17 @@ const GONE_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// The settings of a server: name and value of variables of its environment.
-pub(crate) type Settings = Vec<(&'static str, String)>;
+pub(crate) type Settings = Vec<(Cow<'static, str>, String)>;
+
+/// How a server is started.
+#[derive(Default)]
+pub(crate) struct Launch {
+    pub(crate) settings: Settings,
+    /// The one core that it may use.
+    pub(crate) core: Option<u32>,
+    /// Files of its folder, which is its working directory: name and content.
+    pub(crate) files: Vec<(&'static str, String)>,
+}
 
 /// A running gateway. Dropping it kills the process and removes the folder, unless it is to be kept.
 pub(crate) struct Server {
@@ -31,6 +42,7 @@ pub(crate) struct Server {
     public: SocketAddr,
     internal: SocketAddr,
     settings: Settings,
+    core: Option<u32>,
     http: reqwest::Client,
     child: Child,
     began: Instant,
@@ -45,7 +57,8 @@ impl Server {
     ///
     /// # Errors
     /// What went wrong, in words; the folder with the log is named and left.
-    pub(crate) async fn start(binary: &Path, settings: Settings) -> Result<Self, String> {
+    pub(crate) async fn start(binary: &Path, launch: Launch) -> Result<Self, String> {
+        let Launch { settings, core, files } = launch;
         let binary = binary.canonicalize().map_err(|e| format!("{}: {e}", binary.display()))?;
         let folder =
             std::env::temp_dir().join(format!("loadtest-{}-{:08x}", std::process::id(), rand::random::<u32>()));
@@ -57,12 +70,27 @@ impl Server {
             .pool_max_idle_per_host(0)
             .build()
             .map_err(|e| e.to_string())?;
-        let settings = settings.into_iter().filter(|(name, _)| std::env::var_os(name).is_none()).collect();
-        let child = spawn(&binary, &folder, public, internal, &settings)?;
+        let settings = settings.into_iter().filter(|(name, _)| std::env::var_os(&**name).is_none()).collect();
+        for (name, content) in files {
+            std::fs::write(folder.join(name), content).map_err(|e| format!("{name}: {e}"))?;
+        }
+        let child = spawn(&binary, &folder, public, internal, &settings, core)?;
         let (began, is_ready) = (Instant::now(), false);
         let (keeps_folder, starts) = (false, Vec::new());
-        let mut server =
-            Self { binary, folder, keeps_folder, public, internal, settings, http, child, began, is_ready, starts };
+        let mut server = Self {
+            binary,
+            folder,
+            keeps_folder,
+            public,
+            internal,
+            settings,
+            core,
+            http,
+            child,
+            began,
+            is_ready,
+            starts,
+        };
         server.until_ready().await.inspect_err(|_| server.keep_folder())?;
         Ok(server)
     }
@@ -70,6 +98,16 @@ impl Server {
     /// Where passengers reach it.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.public)
+    }
+
+    /// Its internal listener.
+    pub(crate) fn internal(&self) -> SocketAddr {
+        self.internal
+    }
+
+    /// Its process, while it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// SIGKILL, then the same again on the same folder and ports; it is starting when this returns.
@@ -82,7 +120,7 @@ impl Server {
             return Err(format!("it had ended by itself before it was killed: {status}"));
         }
         self.child.kill().await.map_err(|e| format!("it could not be killed: {e}"))?;
-        self.child = spawn(&self.binary, &self.folder, self.public, self.internal, &self.settings)?;
+        self.child = spawn(&self.binary, &self.folder, self.public, self.internal, &self.settings, self.core)?;
         (self.began, self.is_ready) = (Instant::now(), false);
         Ok(())
     }
@@ -192,18 +230,28 @@ fn spawn(
     public: SocketAddr,
     internal: SocketAddr,
     settings: &Settings,
+    core: Option<u32>,
 ) -> Result<Child, String> {
     let path = folder.join(LOG);
     let log = File::options().create(true).append(true).open(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let log_too = log.try_clone().map_err(|e| format!("{}: {e}", path.display()))?;
-    Command::new(binary)
+    let mut command = match core {
+        None => Command::new(binary),
+        // It puts itself in the program's place: the process is the server's.
+        Some(core) => {
+            let mut command = Command::new("taskset");
+            command.arg("--cpu-list").arg(core.to_string()).arg(binary);
+            command
+        }
+    };
+    command
         .arg("serve")
         .current_dir(folder)
         .env("GATEWAY__HTTP__PUBLIC_BIND", public.to_string())
         .env("GATEWAY__HTTP__INTERNAL_BIND", internal.to_string())
         .env("GATEWAY__STORE__SHARDS", format!("sqlite://{}", folder.join(DATABASE).display()))
         .env("GATEWAY__SANDBOX__BANK_STATEMENT", folder.join(STATEMENT))
-        .envs(settings.iter().map(|(name, value)| (name, value)))
+        .envs(settings.iter().map(|(name, value)| (&**name, value)))
         .stdin(Stdio::null())
         .stdout(log)
         .stderr(log_too)
@@ -237,10 +285,23 @@ mod tests {
         let pid = child.id().unwrap();
         let (public, internal) = free_ports().unwrap();
         let (binary, began, is_ready) = (PathBuf::from("sleep"), Instant::now(), true);
-        let (http, settings, starts) = (reqwest::Client::new(), Vec::new(), Vec::new());
+        let (http, settings, core, starts) = (reqwest::Client::new(), Vec::new(), None, Vec::new());
         let keeps_folder = false;
         let folder_too = folder.clone();
-        drop(Server { binary, folder, keeps_folder, public, internal, settings, http, child, began, is_ready, starts });
+        drop(Server {
+            binary,
+            folder,
+            keeps_folder,
+            public,
+            internal,
+            settings,
+            core,
+            http,
+            child,
+            began,
+            is_ready,
+            starts,
+        });
         assert!(!folder_too.exists());
         assert!(!Path::new(&format!("/proc/{pid}")).exists());
     }
@@ -251,7 +312,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_ends_at_once_is_an_error_that_names_its_log() {
-        let error = Server::start(Path::new("/bin/false"), Vec::new()).await.err().unwrap();
+        let error = Server::start(Path::new("/bin/false"), Launch::default()).await.err().unwrap();
         assert!(error.contains("ended at its start") && error.contains(LOG), "{error}");
         let log = Path::new(error.rsplit("see ").next().unwrap());
         std::fs::remove_dir_all(log.parent().unwrap()).unwrap();

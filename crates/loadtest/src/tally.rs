@@ -105,6 +105,19 @@ impl Default for Times {
 }
 
 impl Times {
+    /// With two digits: a tenth of the memory, where there is one for every moment.
+    pub(crate) fn coarse() -> Self {
+        #[allow(clippy::expect_used, reason = "two digits are within what the histogram allows (0…5)")]
+        Self(Histogram::new(2).expect("a histogram of two digits"))
+    }
+
+    /// These and the others.
+    pub(crate) fn with(mut self, others: &Self) -> Self {
+        // A histogram that grows by itself takes every value.
+        let _ = self.0.add(&others.0);
+        self
+    }
+
     pub(crate) fn add(&mut self, time: Duration) {
         // A histogram that grows by itself takes every value; a failure would lose one sample.
         let _ = self.0.record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));

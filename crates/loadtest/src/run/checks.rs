@@ -1,0 +1,124 @@
+//! Checks over named figures: `success_p0>=0.995`.
+
+use std::{fmt, str::FromStr};
+
+use super::{
+    figures,
+    outcome::{CheckRow, Figure},
+};
+
+/// A check.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Check {
+    figure: &'static str,
+    compares: Compares,
+    bar: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Compares {
+    AtMost,
+    AtLeast,
+    Below,
+    Above,
+}
+
+/// The longer signs first: `<` begins `<=` too.
+const SIGNS: [(&str, Compares); 4] =
+    [("<=", Compares::AtMost), (">=", Compares::AtLeast), ("<", Compares::Below), (">", Compares::Above)];
+
+impl Check {
+    /// Reads `figure sign number`.
+    ///
+    /// # Errors
+    /// What is wrong, with what is allowed.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let wrong = |what: String| format!("check `{text}`: {what}");
+        let found = SIGNS.into_iter().find_map(|(sign, compares)| Some((text.split_once(sign)?, compares)));
+        let Some(((name, bar), compares)) = found else {
+            return Err(wrong("a check is a figure, one of <= >= < >, and a number".into()));
+        };
+        let known = figures::ALL.iter().find(|known| known.name == name.trim());
+        let figure = known.map(|known| known.name).ok_or_else(|| {
+            let names: Vec<_> = figures::ALL.iter().map(|known| known.name).collect();
+            wrong(format!("no figure `{}`; there are: {}", name.trim(), names.join(", ")))
+        })?;
+        let bar = bar.trim().parse::<f64>().ok().filter(|bar| bar.is_finite());
+        let bar = bar.ok_or_else(|| wrong("what follows the sign must be a number".into()))?;
+        Ok(Self { figure, compares, bar })
+    }
+
+    /// Whether it holds; not for a figure that was not measured.
+    pub(crate) fn look(&self, figures: &[Figure]) -> CheckRow {
+        let value = figures.iter().find(|figure| figure.name == self.figure).and_then(|figure| figure.value);
+        let holds = value.is_some_and(|value| match self.compares {
+            Compares::AtMost => value <= self.bar,
+            Compares::AtLeast => value >= self.bar,
+            Compares::Below => value < self.bar,
+            Compares::Above => value > self.bar,
+        });
+        CheckRow { check: self.to_string(), value, holds }
+    }
+}
+
+impl FromStr for Check {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = SIGNS.iter().find(|(_, compares)| *compares == self.compares).map(|(sign, _)| *sign);
+        write!(f, "{}{}{}", self.figure, sign.unwrap_or_default(), self.bar)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(value: Option<f64>) -> Vec<Figure> {
+        vec![Figure { name: "jain".into(), value, ..Figure::default() }]
+    }
+
+    fn holds(check: &str, value: f64) -> bool {
+        Check::parse(check).unwrap().look(&figures(Some(value))).holds
+    }
+
+    #[test]
+    fn each_sign_means_what_it_says() {
+        assert!(holds("jain<=0.5", 0.5) && !holds("jain<=0.5", 0.51));
+        assert!(holds("jain >= 0.5", 0.5) && !holds("jain >= 0.5", 0.49));
+        assert!(holds("jain<0.5", 0.49) && !holds("jain<0.5", 0.5));
+        assert!(holds("jain>0.5", 0.51) && !holds("jain>0.5", 0.5));
+    }
+
+    #[test]
+    fn a_figure_that_was_not_measured_fails_its_check() {
+        for check in ["jain<=9", "jain>=0"] {
+            let row = Check::parse(check).unwrap().look(&figures(None));
+            assert!(!row.holds && row.value.is_none());
+        }
+    }
+
+    #[test]
+    fn an_unknown_figure_is_named_with_the_known_ones() {
+        let error = Check::parse("over_admision<=0").unwrap_err();
+        assert!(error.contains("no figure `over_admision`") && error.contains("over_admission, "), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_check_says_what_one_is() {
+        for text in ["jain", "jain=1", "jain<=", "jain<=one", "jain<=inf", ""] {
+            assert!(Check::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_check_is_written_as_it_is_read() {
+        assert_eq!(Check::parse(" jain >= 0.990 ").unwrap().to_string(), "jain>=0.99");
+    }
+}
