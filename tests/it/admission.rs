@@ -62,7 +62,8 @@ async fn while_a_quote_is_under_way<T>(gateway: &Gateway, passenger: &Passenger,
 async fn in_progress_quotes(gateway: &Gateway) -> u64 {
     let metrics = gateway.internal().get("/metrics").send().await.body;
     let series = "gateway_overload_decisions_total{outcome=\"admitted\",priority=\"2\"}";
-    let line = metrics.lines().find(|line| line.starts_with(series)).unwrap_or_else(|| panic!("no {series}: {metrics}"));
+    let line =
+        metrics.lines().find(|line| line.starts_with(series)).unwrap_or_else(|| panic!("no {series}: {metrics}"));
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 

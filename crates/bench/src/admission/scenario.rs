@@ -30,6 +30,8 @@ struct Validity {
 struct Figure {
     name: String,
     value: Option<f64>,
+    #[serde(default)]
+    unit: String,
 }
 
 /// A row by the name of its figure.
@@ -37,6 +39,8 @@ struct Wanted {
     figure: &'static str,
     what: &'static str,
     against: &'static str,
+    /// Figures that a reader needs beside it.
+    beside: &'static [&'static str],
     /// What the figure is multiplied with for the table.
     times: f64,
     hold: Hold,
@@ -47,6 +51,7 @@ const SPIKE: [Wanted; 4] = [
         figure: "goodput_of_bound",
         what: "10× offered: goodput, of the bound",
         against: "(1 − 10r/a)/(1 − r/a) of own peak",
+        beside: &["peak_goodput", "offered", "goodput", "bound", "cpu_accepted_us", "cpu_refused_us"],
         times: 1.0,
         hold: Hold::at_least(0.95, 0.85, "×"),
     },
@@ -54,6 +59,7 @@ const SPIKE: [Wanted; 4] = [
         figure: "success_p0",
         what: "The same: priority 0 that succeeds",
         against: "offered",
+        beside: &["offered"],
         times: 100.0,
         hold: Hold::at_least(99.9, 99.5, " %"),
     },
@@ -61,6 +67,7 @@ const SPIKE: [Wanted; 4] = [
         figure: "p99_p0_ratio",
         what: "The same: p99 of priority 0",
         against: "p99 unloaded",
+        beside: &["p99_p0_ms"],
         times: 1.0,
         hold: Hold::at_most(2.0, 4.0, "×"),
     },
@@ -68,6 +75,7 @@ const SPIKE: [Wanted; 4] = [
         figure: "recovery_s",
         what: "The same: until p99 is as before the spike",
         against: "p99 before",
+        beside: &[],
         times: 1.0,
         hold: Hold::at_most(1.0, 3.0, " s"),
     },
@@ -76,6 +84,7 @@ const HOT_KEY: [Wanted; 1] = [Wanted {
     figure: "jain",
     what: "One key at 100× its share: Jain index of the rest",
     against: "1 is equal",
+    beside: &["success_rest"],
     times: 1.0,
     hold: Hold::at_least(0.99, 0.99, ""),
 }];
@@ -83,6 +92,7 @@ const RETRY_STORM: [Wanted; 1] = [Wanted {
     figure: "retry_peak_to_mean",
     what: "Clients that obey Retry-After: busiest bin of the wave",
     against: "the wave's mean",
+    beside: &["storm_served"],
     times: 1.0,
     hold: Hold::at_most(1.5, 2.0, "×"),
 }];
@@ -157,13 +167,23 @@ fn read(file: &Path) -> Result<Outcome, String> {
     serde_json::from_str(&text).map_err(|e| format!("{}: {e}", file.display()))
 }
 
+impl Figure {
+    fn text(&self) -> Option<String> {
+        let name = self.name.strip_suffix(&format!("_{}", self.unit)).unwrap_or(&self.name).replace('_', " ");
+        Some(format!("{name} {:.3} {}", self.value?, self.unit).trim_end().to_owned())
+    }
+}
+
 /// The row of a figure that was measured: one that was not is no zero.
 fn row(wanted: &Wanted, figures: &[Figure]) -> Option<Row> {
-    let value = figures.iter().find(|figure| figure.name == wanted.figure)?.value? * wanted.times;
+    let named = |name: &str| figures.iter().find(|figure| figure.name == name);
+    let value = named(wanted.figure)?.value? * wanted.times;
+    let beside: Vec<String> = wanted.beside.iter().filter_map(|name| Some(named(name)?.text()?)).collect();
+    let colon = if beside.is_empty() { "" } else { ": " };
     Some(Row {
         what: wanted.what.to_owned(),
         figure: format!("{value:.3}{}", wanted.hold.unit()),
-        against: wanted.against.to_owned(),
+        against: format!("{}{colon}{}", wanted.against, beside.join(", ")),
         value,
         hold: wanted.hold,
     })
@@ -183,10 +203,13 @@ mod tests {
             r#"{ "validity": { "valid": true, "reasons": [] }, "notes": [], "else": 1, "figures": [
                 { "name": "p99_p0_ratio", "value": 1.4, "unit": "", "about": "" },
                 { "name": "success_p0", "value": 0.9991, "unit": "share", "about": "" },
+                { "name": "bound", "value": 0.7 }, { "name": "cpu_refused_us", "value": 8.0, "unit": "us" },
                 { "name": "recovery_s", "value": 0.0, "unit": "s", "about": "" },
                 { "name": "goodput_of_bound", "value": 0.9, "unit": "", "about": "" } ] }"#,
         );
-        let figures = SPIKE.map(|wanted| row(&wanted, &outcome.figures).unwrap().figure);
+        let rows = SPIKE.map(|wanted| row(&wanted, &outcome.figures).unwrap());
+        assert_eq!(rows[0].against, "(1 − 10r/a)/(1 − r/a) of own peak: bound 0.700, cpu refused 8.000 us");
+        let figures = rows.map(|row| row.figure);
         assert_eq!(figures, ["0.900×", "99.910 %", "1.400×", "0.000 s"]);
     }
 
