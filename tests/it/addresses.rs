@@ -34,7 +34,7 @@ async fn has_all_of_its_budget(api: &Api, headers: &[(&str, &str)]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_header_from_no_proxy_neither_escapes_a_limit_nor_spends_somebody_elses() {
-    let gateway = Gateway::start_under(FIVE_EACH, &[]).await;
+    let gateway = Gateway::start_with_policies(FIVE_EACH, &[]).await;
     let (spoofer, victim) = (gateway.public_from("127.0.0.2"), gateway.public_from("127.0.0.3"));
     spend(&spoofer, |i| match i % 3 {
         0 => ("x-forwarded-for", "127.0.0.3".to_owned()),
@@ -47,7 +47,7 @@ async fn a_header_from_no_proxy_neither_escapes_a_limit_nor_spends_somebody_else
 
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_a_proxy_what_the_client_wrote_itself_neither_escapes_nor_spends() {
-    let gateway = Gateway::start_under(FIVE_EACH, &PROXIED).await;
+    let gateway = Gateway::start_with_policies(FIVE_EACH, &PROXIED).await;
     let proxy = gateway.public();
     // The client writes what it likes; the proxy adds where it really came from.
     spend(&proxy, |i| ("x-forwarded-for", format!("198.51.100.{i}, 203.0.113.7"))).await;
@@ -63,7 +63,7 @@ async fn behind_a_proxy_what_the_client_wrote_itself_neither_escapes_nor_spends(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_customers_whole_ipv6_network_is_one_caller_behind_a_proxy() {
-    let gateway = Gateway::start_under(FIVE_EACH, &PROXIED).await;
+    let gateway = Gateway::start_with_policies(FIVE_EACH, &PROXIED).await;
     let proxy = gateway.public();
     spend(&proxy, |i| ("x-forwarded-for", format!("[2001:db8:0:1::{i}]:443"))).await;
     has_all_of_its_budget(&proxy, &[("x-forwarded-for", "2001:db8:0:2::1")]).await;
@@ -71,7 +71,7 @@ async fn a_customers_whole_ipv6_network_is_one_caller_behind_a_proxy() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_beside_the_proxy_is_not_believed() {
-    let gateway = Gateway::start_under(FIVE_EACH, &PROXIED).await;
+    let gateway = Gateway::start_with_policies(FIVE_EACH, &PROXIED).await;
     let (proxy, stranger) = (gateway.public(), gateway.public_from("127.0.0.2"));
     spend(&stranger, |i| ("x-forwarded-for", format!("198.51.100.{i}"))).await;
     has_all_of_its_budget(&proxy, &[("x-forwarded-for", "198.51.100.0")]).await;
@@ -79,7 +79,7 @@ async fn somebody_beside_the_proxy_is_not_believed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_makes_no_sense_is_the_proxys_account() {
-    let gateway = Gateway::start_under(FIVE_EACH, &PROXIED).await;
+    let gateway = Gateway::start_with_policies(FIVE_EACH, &PROXIED).await;
     let proxy = gateway.public();
     let nonsense =
         ["garbage", "unknown", "_hidden", "198.51.100.1, x", "", "1.2.3.4:99999", "[::1", "198.51.100.1, ,%"];

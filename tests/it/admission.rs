@@ -69,7 +69,7 @@ async fn in_progress_quotes(gateway: &Gateway) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_over_the_address_limit_hears_of_that_and_of_nothing_else() {
-    let gateway = Gateway::start_under(&policy("address", "address", &["profile"], 2), &[]).await;
+    let gateway = Gateway::start_with_policies(&policy("address", "address", &["profile"], 2), &[]).await;
     let stranger = gateway.public().with_token("nobody");
     for _ in 0..2 {
         stranger.get("/v1/me").send().await.problem(401, "token-invalid");
@@ -89,7 +89,7 @@ async fn a_refusal_after_the_token_spends_nothing_but_what_the_address_had_spent
         + &policy("passenger", "passenger", &["profile"], 3)
         + &policy("class", "class", &["profile"], 50)
         + &policy("global", "global", &["profile"], 60);
-    let gateway = Gateway::start_under(&policies, &[]).await;
+    let gateway = Gateway::start_with_policies(&policies, &[]).await;
     let (hasty, calm) = (gateway.passenger().await, gateway.passenger().await);
     for _ in 0..3 {
         hasty.api.get("/v1/me").send().await.expect(200);
@@ -108,14 +108,14 @@ async fn a_refusal_after_the_token_spends_nothing_but_what_the_address_had_spent
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_names_every_policy_that_refused() {
     let policies = policy("one", "address", &["profile"], 1) + &policy("two", "address", &["profile"], 1);
-    let gateway = Gateway::start_under(&policies, &[]).await;
+    let gateway = Gateway::start_with_policies(&policies, &[]).await;
     gateway.public().get("/v1/me").send().await.problem(401, "token-missing");
     refused(&gateway.public().get("/v1/me").send().await, &["one", "two"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_is_the_one_that_signed_in() {
-    let gateway = Gateway::start_under(&policy("device", "device", &["profile"], 2), &[]).await;
+    let gateway = Gateway::start_with_policies(&policy("device", "device", &["profile"], 2), &[]).await;
     // Two passengers, each on the same phone: the harness signs in with one device id.
     let (one, other) = (gateway.passenger().await, gateway.passenger().await);
     one.api.get("/v1/me").send().await.expect(200);
@@ -127,7 +127,7 @@ async fn a_device_is_the_one_that_signed_in() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_body_leaves_the_connection_to_the_next_request() {
-    let gateway = Gateway::start_under(&policy("none", "address", &["quote"], 1), &[]).await;
+    let gateway = Gateway::start_with_policies(&policy("none", "address", &["quote"], 1), &[]).await;
     gateway.public().post("/v1/quotes", &trip()).send().await.problem(401, "token-missing");
     let mut connection = TcpStream::connect(("127.0.0.1", gateway.public_port())).await.unwrap();
     let body = trip().to_string();
@@ -146,7 +146,7 @@ async fn a_refused_body_leaves_the_connection_to_the_next_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_does_not_wait_for_a_body_that_is_still_to_come() {
-    let gateway = Gateway::start_under(&policy("none", "address", &["quote"], 1), &[]).await;
+    let gateway = Gateway::start_with_policies(&policy("none", "address", &["quote"], 1), &[]).await;
     gateway.public().post("/v1/quotes", &trip()).send().await.problem(401, "token-missing");
     for length in ["content-length: 60000", "transfer-encoding: chunked"] {
         let mut connection = TcpStream::connect(("127.0.0.1", gateway.public_port())).await.unwrap();
@@ -180,7 +180,7 @@ async fn read_answer(connection: &mut TcpStream) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_matters_less_is_shed_and_what_matters_most_is_served() {
     let policies = room_for(2) + &policy("address", "address", &["catalogue"], 100);
-    let gateway = Gateway::start_under(&policies, &[]).await;
+    let gateway = Gateway::start_with_policies(&policies, &[]).await;
     let (waiting, riding) = (gateway.passenger().await, gateway.passenger().await);
     let ride = riding.request_ride().await;
     while_a_quote_is_under_way(&gateway, &waiting, async {
@@ -207,7 +207,7 @@ async fn what_matters_less_is_shed_and_what_matters_most_is_served() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_place_is_given_back_by_every_kind_of_answer() {
     let policies = room_for(1) + &policy("passenger", "passenger", &["profile"], 1);
-    let gateway = Gateway::start_under(&policies, &[]).await;
+    let gateway = Gateway::start_with_policies(&policies, &[]).await;
     let passenger = gateway.passenger().await;
     let public = gateway.public();
     for _ in 0..3 {
@@ -235,7 +235,7 @@ async fn a_place_is_given_back_by_every_kind_of_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_event_stream_holds_no_place() {
     let policies = room_for(2) + &policy("address", "address", &["history"], 100);
-    let gateway = Gateway::start_under(&policies, &[]).await;
+    let gateway = Gateway::start_with_policies(&policies, &[]).await;
     let mut streams = Vec::new();
     for _ in 0..6 {
         let passenger = gateway.passenger().await;
@@ -257,7 +257,7 @@ async fn every_answer_that_a_limit_spoke_about_says_what_is_left() {
     let everything = "[[policy]]\nname = \"address\"\nkey = \"address\"\nquota = 10000\n\
         [[policy]]\nname = \"passenger\"\nkey = \"passenger\"\nquota = 10000\n\
         [[policy]]\nname = \"global\"\nkey = \"global\"\nquota = 10000\n";
-    let gateway = Gateway::start_under(everything, &[("auth.otp_per_phone", "1")]).await;
+    let gateway = Gateway::start_with_policies(everything, &[("auth.otp_per_phone", "1")]).await;
     let passenger = gateway.passenger().await;
     // What follows does not change it any more.
     let ride = passenger.request_authorised_ride().await;
@@ -313,7 +313,7 @@ async fn a_log_line_names_the_request_that_it_was_written_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_at_once_are_counted_once_each() {
-    let gateway = Gateway::start_under(&policy("address", "address", &["catalogue"], 40), &[]).await;
+    let gateway = Gateway::start_with_policies(&policy("address", "address", &["catalogue"], 40), &[]).await;
     let public = gateway.public();
     let answers = join_all((0..60).map(|_| public.get("/v1/ride-states").send())).await;
     let served = answers.iter().filter(|answer| answer.status == 200).count();

@@ -60,7 +60,7 @@ async fn another_page_may_neither_ask_nor_read() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_can_read_that_it_was_refused_and_when_to_come_back() {
-    let gateway = Gateway::start_under(TWO, &ALLOWED).await;
+    let gateway = Gateway::start_with_policies(TWO, &ALLOWED).await;
     let public = gateway.public();
     for _ in 0..2 {
         public.get("/v1/ride-states").send().await.expect(200);
@@ -75,7 +75,7 @@ async fn a_page_can_read_that_it_was_refused_and_when_to_come_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn asking_for_leave_is_never_counted() {
     for settings in [&ALLOWED[..], &[]] {
-        let gateway = Gateway::start_under(TWO, settings).await;
+        let gateway = Gateway::start_with_policies(TWO, settings).await;
         let public = gateway.public();
         let expected = if settings.is_empty() { 405 } else { 200 };
         for _ in 0..20 {

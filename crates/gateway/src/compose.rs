@@ -10,7 +10,7 @@ use runtime::{
     Clock, Entropy, Stopwatch,
     task::{Restart, Supervisor},
 };
-use traffic::{Admission, Policies};
+use traffic::{Admission, Keeper, PolicyFile, Start};
 use usecase::{
     auth::{Keys, refresh::Refresh, request_code::RequestCode, sign_in::SignIn, sign_out::SignOut},
     port::{Dispatch, Payments, Routing, Sms},
@@ -33,7 +33,7 @@ use usecase::{
     },
 };
 
-use crate::{background, refusals, secrets, settings::Settings, signals::StopSignals};
+use crate::{background, policies::Watch, refusals, secrets, settings::Settings, signals::StopSignals};
 
 /// Wake-ups that the relay's line holds; more are found by its sweep.
 const RELAY_LINE: usize = 10_000;
@@ -49,15 +49,16 @@ const CLOSE_AT_LEAST: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// A component that cannot start.
-pub(crate) async fn serve(mut settings: Settings) -> Result<(), Box<dyn Error>> {
+pub(crate) async fn serve(mut settings: Settings, policies: Option<PolicyFile>) -> Result<(), Box<dyn Error>> {
     let mut signals = StopSignals::listen()?;
     let entropy = Entropy::system();
     refusals::check(&settings)?;
+    let policies = Start::read(policies)?;
     secrets::fill(&mut settings, &entropy)?;
     let (waker, inbox) = relay::queue(RELAY_LINE);
     let node = Node::open(&settings, entropy, waker).await?;
     let ready = Readiness::default();
-    let (api, work) = node.assemble(&settings, inbox, ready.clone())?;
+    let (api, work) = node.assemble(&settings, policies, inbox, ready.clone())?;
     let drain_s = settings.runtime.drain_s;
     let servers = adapter_http::bind(settings.http, Arc::new(api), drain_s)?;
     work.start(&node.supervisor, &node.registry)?;
@@ -119,6 +120,7 @@ struct Work {
     inbox: RelayInbox,
     fleet: Option<Fleet>,
     background: background::Deps,
+    watch: Watch,
 }
 
 impl Work {
@@ -131,6 +133,7 @@ impl Work {
         if let Some(fleet) = self.fleet {
             supervisor.spawn("sandbox-fleet", RESTART, move |shutdown| fleet.clone().run(shutdown));
         }
+        self.watch.start(supervisor);
         background::start(self.background, registry)
     }
 }
@@ -173,6 +176,7 @@ impl Node {
     fn assemble(
         &self,
         settings: &Settings,
+        policies: Start,
         inbox: RelayInbox,
         ready: Readiness,
     ) -> Result<(Api, Work), Box<dyn Error>> {
@@ -192,8 +196,9 @@ impl Node {
             let (drive, end, report) = (drive_ride.clone(), end_ride.clone(), report_location.clone());
             sandbox.fleet(shards(), drive, end, report, self.clock.clone())
         });
-        let (policies, seed) = (Policies::built_in(), self.entropy.bytes());
-        let admission = Arc::new(Admission::build(&settings.traffic, policies, seed, &self.registry)?);
+        let (at_first, seed) = (policies.policies.clone(), self.entropy.bytes());
+        let admission = Arc::new(Admission::build(&settings.traffic, at_first, seed, &self.registry)?);
+        let policies = Arc::new(Keeper::new(admission.clone(), policies, self.clock.now()));
         let relay = relay::Relay {
             config: Arc::new(settings.relay.clone()),
             rides: rides.clone(),
@@ -218,6 +223,7 @@ impl Node {
             keys: self.keys.clone(),
             shards: shards(),
             admission,
+            policies: policies.clone(),
             started: self.started,
             metrics: edge::Metrics::build(&self.registry)?,
             registry: self.registry.clone(),
@@ -265,7 +271,13 @@ impl Node {
             driver_history: DriverHistory { shards: shards() },
             requeue_dead_letter: RequeueDeadLetter { shards: shards() },
         };
-        Ok((api, Work { relay, inbox, fleet, background }))
+        let watch = Watch {
+            keeper: policies,
+            reload_ms: settings.traffic.reload_ms,
+            clock: self.clock.clone(),
+            started: self.started,
+        };
+        Ok((api, Work { relay, inbox, fleet, background, watch }))
     }
 
     fn partners(&self, settings: &Settings, sandbox: Option<&Sandbox>) -> Partners {

@@ -5,7 +5,9 @@ mod compose;
 mod config;
 #[cfg(test)]
 mod defaults_test;
+mod policies;
 mod refusals;
+mod screen;
 mod secrets;
 mod settings;
 mod signals;
@@ -15,6 +17,7 @@ mod test_folder;
 use std::{error::Error, io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use traffic::{PolicyFile, Start};
 
 use crate::{
     config::{Profile, Sources},
@@ -46,12 +49,24 @@ enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look at the limits
+    #[command(subcommand)]
+    Traffic(TrafficCommand),
 }
 
 #[derive(Subcommand)]
 enum ConfigCommand {
     /// Print every setting in effect and where it came from, or everything that is wrong
     Check,
+}
+
+#[derive(Subcommand)]
+enum TrafficCommand {
+    /// Print every route with its class, its priority and what each policy takes for it, or everything that is wrong
+    Check {
+        /// A policies file [default: the one that `serve` would use]
+        file: Option<PathBuf>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -70,11 +85,20 @@ fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     if matches!(command, Command::Openapi) {
         return print(&adapter_http::openapi().to_pretty_json()?);
     }
+    if let Command::Traffic(TrafficCommand::Check { file: Some(path) }) = command {
+        let start = Start::read(Some(PolicyFile { path, is_optional: false }))?;
+        return print(&screen::of(&start.policies));
+    }
     let sources = Sources::of_process(cli.config_dir, cli.profile.clone());
     let (settings, report) = Settings::load(cli.profile, &sources)?;
+    let policies = policies::file(&settings.traffic, sources.folder());
+    if matches!(command, Command::Traffic(_)) {
+        return print(&screen::of(&Start::read(policies)?.policies));
+    }
     if matches!(command, Command::Config(ConfigCommand::Check)) {
         refusals::check(&settings)?;
         secrets::check(&settings)?;
+        Start::read(policies)?;
         return print(&report.to_string());
     }
     runtime::telemetry::init(&settings.runtime)?;
@@ -86,7 +110,9 @@ fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
             tracing::info!(applied = steps.len(), "migrated");
             Ok(())
         }
-        Command::Serve | Command::Openapi | Command::Config(_) => tokio.block_on(compose::serve(settings)),
+        Command::Serve | Command::Openapi | Command::Config(_) | Command::Traffic(_) => {
+            tokio.block_on(compose::serve(settings, policies))
+        }
     }
 }
 

@@ -14,6 +14,9 @@ use super::{
     process::{Folder, Process, run_to_exit},
 };
 
+/// The policies of a test, in the gateway's folder.
+const POLICIES: &str = "policies.toml";
+
 /// Between the choice of a free port and its use somebody else may take it.
 const START_ATTEMPTS: usize = 5;
 
@@ -37,19 +40,20 @@ impl Gateway {
         Self::start_after("", changes).await
     }
 
+    /// The same with these policies in a file of its own, which is looked at ten times a second.
+    pub(crate) async fn start_with_policies(policies: &str, changes: &[(&str, &str)]) -> Self {
+        let folder = Folder::new();
+        let file = folder.path().join(POLICIES);
+        std::fs::write(&file, policies).expect("the policies can be written");
+        let file = file.display().to_string();
+        let own = [("traffic.policies", file.as_str()), ("traffic.reload_ms", "100")];
+        Self::start_in(folder, "", &[&own, changes].concat()).await
+    }
+
     /// The same, after a line of shell such as `ulimit -S -f 2048` in the same process. Only this time: a restart is
     /// without it.
     pub(crate) async fn start_after(shell: &str, changes: &[(&str, &str)]) -> Self {
         Self::start_in(Folder::new(), shell, changes).await
-    }
-
-    /// The same under these traffic policies.
-    pub(crate) async fn start_under(policies: &str, changes: &[(&str, &str)]) -> Self {
-        let folder = Folder::new();
-        let file = folder.path().join("traffic.toml");
-        std::fs::write(&file, policies).expect("the policies can be written");
-        let file = file.display().to_string();
-        Self::start_in(folder, "", &[&[("traffic.policies", file.as_str())], changes].concat()).await
     }
 
     async fn start_in(folder: Folder, shell: &str, changes: &[(&str, &str)]) -> Self {

@@ -52,7 +52,7 @@ impl World {
     }
 
     pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
-        let gateway = Gateway::start_under(NO_LIMITS, settings).await;
+        let gateway = Gateway::start_with_policies(NO_LIMITS, settings).await;
         let owner = gateway.passenger().await;
         let ride_id = text(&owner.request_authorised_ride().await["id"]);
         let quote_id = text(&owner.quote().await["quote_id"]);

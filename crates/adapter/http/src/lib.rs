@@ -23,7 +23,7 @@ use entity::Shards;
 pub use openapi::openapi;
 use runtime::{Clock, Entropy, Stopwatch, task::Supervisor};
 pub use server::{Servers, bind};
-use traffic::Admission;
+use traffic::{Admission, Keeper};
 use usecase::{
     auth::{Keys, refresh::Refresh, request_code::RequestCode, sign_in::SignIn, sign_out::SignOut},
     port::SandboxControl,
@@ -49,6 +49,8 @@ pub struct Api {
     pub shards: Shards,
     /// The limits.
     pub admission: Arc<Admission>,
+    /// Where the policies of the limits come from.
+    pub policies: Arc<Keeper>,
     /// The limits' time: started with the process.
     pub started: Stopwatch,
     /// The series of the HTTP layer.

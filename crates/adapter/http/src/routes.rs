@@ -15,7 +15,7 @@ use actix_web::{
     middleware::{Next, from_fn},
     web,
 };
-pub use find::{COUNT, RouteRef, find};
+pub use find::{COUNT, RouteRef, UNKNOWN, find};
 use serde::Serialize;
 use traffic::{Class, Priority};
 use utoipa::OpenApi;

@@ -152,6 +152,11 @@ impl Sources {
         variables
     }
 
+    /// The configuration folder, if there is one.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.dir.as_deref()
+    }
+
     pub(super) fn origins(&self) -> Origins {
         Origins { variables: self.environment.keys().cloned().collect() }
     }

@@ -35,7 +35,9 @@ pub(crate) struct Admitted {
 
 impl Entry for Admitted {
     fn route(&self, request: &ServiceRequest) -> Option<RouteRef> {
-        Some(routes::find(request.method(), request.match_info().as_str()))
+        let route = routes::find(request.method(), request.match_info().as_str());
+        // Where there is no sandbox, its paths must not ride on its priority.
+        Some(if route.is_of_sandbox && self.api.sandbox.is_none() { routes::UNKNOWN } else { route })
     }
 
     async fn pass<S>(

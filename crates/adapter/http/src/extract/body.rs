@@ -1,4 +1,4 @@
-//! JSON bodies: bounded in size and time, and told by field what is wrong.
+//! Bodies: bounded in size and time. JSON is told by field what is wrong.
 
 use std::{fmt, marker::PhantomData, time::Duration};
 
@@ -22,6 +22,8 @@ use crate::{
 
 /// How long a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// What a body of TOML calls itself.
+const TOML: &str = "application/toml";
 
 /// A request body.
 pub struct JsonBody<T>(pub T);
@@ -34,22 +36,52 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
         let checked = check_head(request);
         let payload = payload.take();
         Box::pin(async move {
-            let limit = checked?;
-            let read = tokio::time::timeout(BODY_TIMEOUT, read(payload, limit)).await;
-            let body = read.unwrap_or_else(|_| Err(Problem::new(Code::Malformed, "The body did not come in time.")))?;
+            let body = read_in_time(payload, checked?).await?;
             parse(&body).map(Self)
+        })
+    }
+}
+
+/// A request body of TOML: its text. What it says is the handler's to judge.
+pub struct TomlBody(pub String);
+
+impl FromRequest for TomlBody {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let checked = match content_type(request).as_str() {
+            TOML => limit(request),
+            _ => Err(Problem::new(Code::UnsupportedMediaType, format!("Send {TOML}."))),
+        };
+        let payload = payload.take();
+        Box::pin(async move {
+            let body = read_in_time(payload, checked?).await?;
+            let text =
+                String::from_utf8(body.into()).map_err(|_| Problem::new(Code::Malformed, "The body is not UTF-8."));
+            text.map(Self)
         })
     }
 }
 
 /// Content type and announced length, before anything is read; gives the limit.
 fn check_head(request: &HttpRequest) -> Result<usize, Problem> {
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
-    let kind = kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    let kind = content_type(request);
     let is_patch = request.method() == Method::PATCH && kind == "application/merge-patch+json";
     if kind != "application/json" && !is_patch {
         return Err(Problem::new(Code::UnsupportedMediaType, "Send application/json."));
     }
+    limit(request)
+}
+
+/// The content type without its parameters.
+fn content_type(request: &HttpRequest) -> String {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
+}
+
+/// How long the body may be; refuses one that says that it is longer.
+fn limit(request: &HttpRequest) -> Result<usize, Problem> {
     // A body is read as it is: RFC 9110, section 15.5.16.
     if request.headers().get_all(header::CONTENT_ENCODING).any(|coding| coding != "identity") {
         return Err(Problem::new(Code::UnsupportedMediaType, "Send the body without a content coding."));
@@ -60,6 +92,11 @@ fn check_head(request: &HttpRequest) -> Result<usize, Problem> {
         return Err(too_large(limit));
     }
     Ok(limit)
+}
+
+async fn read_in_time(payload: Payload, limit: usize) -> Result<BytesMut, Problem> {
+    let read = tokio::time::timeout(BODY_TIMEOUT, read(payload, limit)).await;
+    read.unwrap_or_else(|_| Err(Problem::new(Code::Malformed, "The body did not come in time.")))
 }
 
 async fn read(mut payload: Payload, limit: usize) -> Result<BytesMut, Problem> {

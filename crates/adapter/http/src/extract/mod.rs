@@ -8,11 +8,12 @@ mod path;
 use std::{collections::HashMap, num::IntErrorKind};
 
 use actix_web::{HttpRequest, web};
-pub use body::{JsonBody, object};
+pub use body::{JsonBody, TomlBody, object};
 pub use caller::{Auth, Caller, CallerAnd};
 pub use headers::{IdempotencyKey, if_match, if_none_match, last_event_id};
 pub(crate) use headers::{Unclear, single};
 pub use path::{PathDriver, PathId};
+use traffic::{Class, Whom};
 
 use crate::problem::{Code, Problem};
 
@@ -82,6 +83,32 @@ impl Query {
             }
             Ok(_) | Err(_) => Err(Problem::invalid_field("limit", "1 to 100")),
         }
+    }
+
+    /// Whom the limits are asked about: `address`, `passenger_id`, `device_id`, `class`; each may be left out.
+    ///
+    /// # Errors
+    /// Names what cannot be one.
+    pub fn whom(&self) -> Result<Whom, Problem> {
+        let address = self
+            .get("address")
+            .map(|text| text.parse().map_err(|_| Problem::invalid_field("address", "an IPv4 or IPv6 address")));
+        let passenger = self.get("passenger_id").map(|text| {
+            let id: Result<entity::value::Id<entity::Passenger>, _> = text.parse();
+            id.map(entity::value::Id::value).map_err(|_| Problem::invalid_field("passenger_id", "a passenger's id"))
+        });
+        let device = self.get("device_id").map(|name| text("device_id", name, 128).map(|()| name.to_owned()));
+        let class = self.get("class").map(|name| {
+            let names = Class::ALL.map(Class::name);
+            let found = Class::ALL.into_iter().find(|class| class.name() == name);
+            found.ok_or_else(|| Problem::invalid_field("class", names.join(", ")))
+        });
+        Ok(Whom {
+            address: address.transpose()?,
+            passenger: passenger.transpose()?,
+            device: device.transpose()?,
+            class: class.transpose()?,
+        })
     }
 
     /// `cursor`, which is the id of the last entry of the page before.

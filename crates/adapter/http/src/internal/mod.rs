@@ -2,6 +2,7 @@
 
 mod drivers;
 mod health;
+mod limits;
 mod operators;
 
 use actix_web::{
@@ -23,32 +24,35 @@ use crate::{
 };
 
 macro_rules! internal_routes {
-    ($($method:ident $path:literal $module:ident :: $handler:ident;)*) => {
+    ($($path:literal { $($method:ident $module:ident :: $handler:ident);+ })*) => {
         /// Registers every internal route.
         pub(crate) fn configure(app: &mut web::ServiceConfig) {
-            $(app.service(resource($path, [(Method::$method, web::to($module::$handler))]));)*
+            $(app.service(resource($path, [$((Method::$method, web::to($module::$handler))),+]));)*
         }
     };
 }
 
 internal_routes! {
-    GET    "/health/live"                               health::live;
-    GET    "/health/ready"                              health::ready;
-    GET    "/metrics"                                   health::metrics;
-    GET    "/debug/tasks"                               health::tasks;
-    POST   "/internal/v1/rides/{id}/accept"             drivers::accept;
-    POST   "/internal/v1/rides/{id}/arrive"             drivers::arrive;
-    POST   "/internal/v1/rides/{id}/start"              drivers::start;
-    POST   "/internal/v1/rides/{id}/complete"           drivers::complete;
-    POST   "/internal/v1/rides/{id}/release"            drivers::release;
-    POST   "/internal/v1/rides/{id}/cancel"             drivers::cancel;
-    PUT    "/internal/v1/drivers/{id}/location"         drivers::location;
-    GET    "/internal/v1/drivers/{id}/rides"            drivers::rides;
-    POST   "/internal/v1/passengers/find"               operators::find_passenger;
-    DELETE "/internal/v1/passengers/{id}/sessions"      operators::revoke_sessions;
-    GET    "/internal/v1/outbox/dead"                   operators::dead_letters;
-    POST   "/internal/v1/outbox/dead/{id}/requeue"      operators::requeue;
-    GET    "/internal/v1/traffic/routes"                operators::routes;
+    "/health/live"                            { GET health::live }
+    "/health/ready"                           { GET health::ready }
+    "/metrics"                                { GET health::metrics }
+    "/debug/tasks"                            { GET health::tasks }
+    "/internal/v1/rides/{id}/accept"          { POST drivers::accept }
+    "/internal/v1/rides/{id}/arrive"          { POST drivers::arrive }
+    "/internal/v1/rides/{id}/start"           { POST drivers::start }
+    "/internal/v1/rides/{id}/complete"        { POST drivers::complete }
+    "/internal/v1/rides/{id}/release"         { POST drivers::release }
+    "/internal/v1/rides/{id}/cancel"          { POST drivers::cancel }
+    "/internal/v1/drivers/{id}/location"      { PUT drivers::location }
+    "/internal/v1/drivers/{id}/rides"         { GET drivers::rides }
+    "/internal/v1/passengers/find"            { POST operators::find_passenger }
+    "/internal/v1/passengers/{id}/sessions"   { DELETE operators::revoke_sessions }
+    "/internal/v1/outbox/dead"                { GET operators::dead_letters }
+    "/internal/v1/outbox/dead/{id}/requeue"   { POST operators::requeue }
+    "/internal/v1/traffic"                    { GET limits::show }
+    "/internal/v1/traffic/policies"           { GET limits::policies; PUT limits::replace }
+    "/internal/v1/traffic/reload"             { POST limits::reload }
+    "/internal/v1/traffic/routes"             { GET limits::routes }
 }
 
 /// Lets only holders of the service token in; health is open.

@@ -11,7 +11,6 @@ use crate::{
     },
     extract::{JsonBody, PathId, Query},
     problem::{Answer, Problem},
-    routes,
 };
 
 pub(super) async fn find_passenger(api: web::Data<Api>, body: JsonBody<FindBody>) -> Answer {
@@ -38,9 +37,4 @@ pub(super) async fn requeue(api: web::Data<Api>, id: web::Path<String>) -> Answe
     let message = requeued.ok_or_else(Problem::not_found)?;
     tracing::info!(%key, message = message.kind(), "an operator requeued a dead letter");
     Ok(HttpResponse::NoContent().finish())
-}
-
-/// Every public route with its class and priority.
-pub(super) async fn routes() -> HttpResponse {
-    HttpResponse::Ok().json(serde_json::json!({ "routes": routes::TABLE }))
 }

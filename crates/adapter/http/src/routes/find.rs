@@ -6,19 +6,21 @@ use traffic::{Class, Priority};
 
 use super::{Route, TABLE};
 
-/// What is served beside the API: never more important than what is the same for everybody.
+/// What is served beside the API. Pages are never more important than what is the same for everybody. The sandbox, which is
+/// never there in production, plays partners: what a partner is told is nobody's load, and must get through when a test
+/// has made the gateway busy.
 const PAGES: &[Route] = &[
     page("GET", "/docs"),
     page("GET", "/docs/problems"),
     page("GET", DOCS),
     page("GET", "/openapi.json"),
-    page("GET", "/sandbox/sms/{phone}"),
-    page("PUT", "/sandbox/fleet"),
-    page("PUT", "/sandbox/rides/{id}"),
-    page("PUT", "/sandbox/partners/{name}"),
-    page("PUT", "/sandbox/payment/{id}"),
+    sandbox("GET", "/sandbox/sms/{phone}"),
+    sandbox("PUT", "/sandbox/fleet"),
+    sandbox("PUT", "/sandbox/rides/{id}"),
+    sandbox("PUT", "/sandbox/partners/{name}"),
+    sandbox("PUT", "/sandbox/payment/{id}"),
     #[cfg(debug_assertions)]
-    page("PUT", "/sandbox/clock"),
+    sandbox("PUT", "/sandbox/clock"),
 ];
 
 /// The one pattern that takes every path below it.
@@ -43,7 +45,12 @@ pub struct RouteRef {
     pub path_index: usize,
     /// Whether a query string is refused.
     pub takes_no_query: bool,
+    /// Whether it is there only where a sandbox is.
+    pub is_of_sandbox: bool,
 }
+
+/// What is no route of the API at all.
+pub const UNKNOWN: RouteRef = nowhere(None, NOWHERE);
 
 struct Row {
     route: Route,
@@ -75,7 +82,7 @@ const ROWS: [Row; TABLE.len() + PAGES.len()] = {
 /// The route of a request with this method and path (decoded, as the framework's router sees it).
 #[must_use]
 pub fn find(method: &Method, path: &str) -> RouteRef {
-    let Some(first) = ROWS.iter().position(|row| row.is_of(path)) else { return nowhere(None, NOWHERE) };
+    let Some(first) = ROWS.iter().position(|row| row.is_of(path)) else { return UNKNOWN };
     let pattern = ROWS[first].route.path;
     let same_path = ROWS[first..].iter().take_while(|row| row.route.path == pattern);
     match same_path.enumerate().find(|(_, row)| row.route.method == method.as_str()) {
@@ -86,14 +93,22 @@ pub fn find(method: &Method, path: &str) -> RouteRef {
             pattern: Some(pattern),
             path_index: first,
             takes_no_query: *takes_no_query,
+            is_of_sandbox: starts_with(pattern, "/sandbox/"),
         },
         None => nowhere(Some(pattern), first),
     }
 }
 
-fn nowhere(pattern: Option<&'static str>, path_index: usize) -> RouteRef {
-    let (class, priority) = (Class::Catalogue, Priority::new(4));
-    RouteRef { index: NOWHERE, class, priority, pattern, path_index, takes_no_query: false }
+const fn nowhere(pattern: Option<&'static str>, path_index: usize) -> RouteRef {
+    RouteRef {
+        index: NOWHERE,
+        class: Class::Catalogue,
+        priority: Priority::new(4),
+        pattern,
+        path_index,
+        takes_no_query: false,
+        is_of_sandbox: false,
+    }
 }
 
 impl Row {
@@ -112,6 +127,10 @@ impl Row {
 
 const fn page(method: &'static str, path: &'static str) -> Route {
     Route { method, path, class: Class::Catalogue, priority: Priority::new(4) }
+}
+
+const fn sandbox(method: &'static str, path: &'static str) -> Route {
+    Route { method, path, class: Class::Catalogue, priority: Priority::new(0) }
 }
 
 /// Where the parameter of a pattern is. There is at most one.
@@ -248,8 +267,9 @@ mod tests {
 
     #[test]
     fn pages_and_what_is_no_route_are_never_above_what_is_served_shortest() {
-        for row in &ROWS[TABLE.len()..] {
-            assert_eq!((row.route.class, row.route.priority), (Class::Catalogue, Priority::new(4)));
+        for Row { route, .. } in &ROWS[TABLE.len()..] {
+            let priority = if route.path.starts_with("/sandbox/") { 0 } else { 4 };
+            assert_eq!((route.class, route.priority), (Class::Catalogue, Priority::new(priority)));
         }
         let nothing = find(&Method::GET, "/v1/nothing");
         assert_eq!((nothing.index, nothing.priority, nothing.pattern), (NOWHERE, Priority::new(4), None));
