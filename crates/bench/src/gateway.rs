@@ -25,49 +25,14 @@ const LOG: &str = "gateway.log";
 /// Its database, in its folder.
 const DATABASE: &str = "gateway.db";
 
-/// Settings of every gateway that is measured. What would refuse the client is out of its way, as nobody is protected
-/// from a benchmark; everything else is as the product comes.
+/// Settings of every gateway that is measured. Limits that would refuse the client are out of its way, as nobody is
+/// protected from a benchmark; everything else is as the product comes.
 const SETTINGS: [(&str, &str); 4] = [
-    ("GATEWAY__TRAFFIC__POLICIES", POLICIES_FILE),
+    ("GATEWAY__TRAFFIC__POLICIES", concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/no-limits.toml")),
     ("GATEWAY__AUTH__ACCESS_TTL_S", "86400"),
     ("GATEWAY__AUTH__OTP_TTL_S", "3600"),
     ("GATEWAY__QUOTES__TTL_S", "86400"),
 ];
-/// Its policies, in its folder, unless the settings name another file.
-const POLICIES_FILE: &str = "policies.toml";
-/// Every policy that the product comes with, decided each time and never full.
-pub(crate) const POLICIES: &str = r#"
-[[policy]]
-name = "address"
-key = "address"
-quota = 1000000000
-
-[[policy]]
-name = "address-open"
-key = "address"
-classes = ["sign_in", "catalogue"]
-quota = 1000000000
-
-[[policy]]
-name = "passenger"
-key = "passenger"
-quota = 1000000000
-
-[[policy]]
-name = "device"
-key = "device"
-quota = 1000000000
-
-[[policy]]
-name = "class"
-key = "class"
-quota = 1000000000
-
-[[policy]]
-name = "global"
-key = "global"
-quota = 1000000000
-"#;
 
 /// A running gateway; killed when dropped.
 pub(crate) struct Gateway {
@@ -96,8 +61,6 @@ impl Gateway {
     /// In words.
     pub(crate) async fn launch(mut command: Command, folder: &Path, settings: &[(&str, &str)]) -> Result<Self, String> {
         fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-        let policies = folder.join(POLICIES_FILE);
-        fs::write(&policies, POLICIES).map_err(|e| format!("{}: {e}", policies.display()))?;
         let (public, internal) = free_ports().map_err(|e| format!("no free port: {e}"))?;
         let log = File::options().create(true).append(true).open(folder.join(LOG)).map_err(|e| e.to_string())?;
         let log_too = log.try_clone().map_err(|e| e.to_string())?;
@@ -196,20 +159,4 @@ fn tail(folder: &Path) -> String {
 fn free_ports() -> std::io::Result<(SocketAddr, SocketAddr)> {
     let (a, b) = (TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?, TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?);
     Ok((a.local_addr()?, b.local_addr()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use traffic::Policies;
-
-    use super::*;
-
-    #[test]
-    fn every_policy_that_the_product_comes_with_is_decided_in_a_benchmark() {
-        let said = |policies: Policies| {
-            let list = policies.list.into_iter();
-            list.map(|policy| (policy.name, policy.key, policy.classes)).collect::<Vec<_>>()
-        };
-        assert_eq!(said(Policies::parse(POLICIES).unwrap()), said(Policies::built_in()));
-    }
 }

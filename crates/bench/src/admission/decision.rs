@@ -25,12 +25,15 @@ use super::{
     side::{Side, answer_each},
     table::{Hold, Row, Table},
 };
-use crate::{gateway::POLICIES, report::Spread};
+use crate::report::Spread;
 
 /// Passengers, and as many devices. `crates/bench/limitador` has the same.
 const KEYS: u64 = 100_000;
 const AGAINST_GOVERNOR: Hold = Hold::at_most(0.3, 0.7, "×");
 const AGAINST_LIMITADOR: Hold = Hold::at_least(25.0, 10.0, "× as fast");
+
+/// What the gateways of the other rows are told as well: as many policies as the product comes with, out of reach.
+const POLICIES: &str = include_str!("../../../../tests/no-limits.toml");
 
 /// What the bench starts a side with.
 #[derive(Args)]
@@ -211,6 +214,15 @@ pub(crate) async fn measure(run: &Run, limitador: &Path, table: &mut Table) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_policy_that_the_product_comes_with_is_decided_in_a_benchmark() {
+        let said = |policies: Policies| {
+            let list = policies.list.into_iter();
+            list.map(|policy| (policy.name, policy.key, policy.classes)).collect::<Vec<_>>()
+        };
+        assert_eq!(said(Policies::parse(POLICIES).unwrap()), said(Policies::built_in()));
+    }
 
     #[test]
     fn every_side_admits_what_no_limit_reaches() {

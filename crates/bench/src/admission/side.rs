@@ -11,10 +11,12 @@ use tokio::{
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
+use crate::process::Process;
+
 /// What one of these processes says of a number of decisions.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Measured {
-    /// Mean time of one decision, nanoseconds; 0 when it is ready to begin.
+    /// Mean time of one decision by its own clock, nanoseconds; 0 when it is ready to begin.
     pub(crate) ns_per_decision: f64,
 }
 
@@ -22,6 +24,7 @@ pub(crate) struct Measured {
 pub(crate) struct Side {
     name: &'static str,
     _child: Child,
+    process: Process,
     commands: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
 }
@@ -34,20 +37,24 @@ impl Side {
     pub(crate) async fn start(name: &'static str, mut command: Command) -> Result<Self, String> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|e| format!("{name}: {e}"))?;
+        let process = Process::new(child.id().ok_or_else(|| format!("{name} has ended"))?)?;
         let (commands, answers) = (child.stdin.take().ok_or("no pipe")?, child.stdout.take().ok_or("no pipe")?);
-        let mut side = Self { name, _child: child, commands, answers: BufReader::new(answers).lines() };
+        let mut side = Self { name, _child: child, process, commands, answers: BufReader::new(answers).lines() };
         side.answer().await?;
         Ok(side)
     }
 
-    /// Nanoseconds for one of so many decisions, made now.
+    /// Processor time of one of so many decisions, made now by the process's first thread; nanoseconds.
     ///
     /// # Errors
     /// The process has ended.
     pub(crate) async fn decide(&mut self, decisions: u32) -> Result<f64, String> {
         let line = format!("{decisions}\n");
+        let before = self.process.first_threads_cpu()?;
         self.commands.write_all(line.as_bytes()).await.map_err(|e| format!("{}: {e}", self.name))?;
-        self.answer().await
+        self.answer().await?;
+        let used = self.process.first_threads_cpu()?.saturating_sub(before);
+        Ok(used.as_nanos() as f64 / f64::from(decisions))
     }
 
     async fn answer(&mut self) -> Result<f64, String> {
