@@ -185,7 +185,7 @@ impl Figure {
 fn row(wanted: &Wanted, figures: &[Figure]) -> Option<Row> {
     let named = |name: &str| figures.iter().find(|figure| figure.name == name);
     let value = named(wanted.figure)?.value? * wanted.times;
-    let beside: Vec<String> = wanted.beside.iter().filter_map(|name| Some(named(name)?.text()?)).collect();
+    let beside: Vec<String> = wanted.beside.iter().filter_map(|name| named(name)?.text()).collect();
     let colon = if beside.is_empty() { "" } else { ": " };
     Some(Row {
         what: wanted.what.to_owned(),
