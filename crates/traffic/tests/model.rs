@@ -52,7 +52,7 @@ fn left(table: &Table, now: u64) -> u32 {
 
 #[test]
 fn two_tables_in_opposite_order_are_spent_together_or_not_at_all() {
-    every_order(5, || {
+    every_order(8, || {
         let [one, two] = [table(1, 2, 9), table(2, 1, 9)];
         let both = [decide([&one, &two], 0), decide([&two, &one], 0)];
         let single = decide([&one], 0);
@@ -64,7 +64,7 @@ fn two_tables_in_opposite_order_are_spent_together_or_not_at_all() {
 
 #[test]
 fn reloads_and_sweeps_meanwhile_keep_what_was_used() {
-    every_order(3, || {
+    every_order(5, || {
         let [one, two] = [table(1, 2, 9), table(2, 1, 9)];
         let deciding = [decide([&one, &two], 0), decide([&two, &one], 0)];
         let reloading = thread::spawn({
@@ -84,7 +84,7 @@ fn reloads_and_sweeps_meanwhile_keep_what_was_used() {
 
 #[test]
 fn two_reloads_at_once_leave_one_of_them_everywhere() {
-    every_order(5, || {
+    every_order(8, || {
         let table = table(1, 2, 9);
         let reload = |burst| {
             let table = table.clone();
@@ -108,7 +108,7 @@ fn two_reloads_at_once_leave_one_of_them_everywhere() {
 
 #[test]
 fn a_newcomer_that_gets_a_record_of_its_own_cannot_spend_twice() {
-    every_order(5, || {
+    every_order(8, || {
         let table = table(1, 2, 1);
         assert!(decide_all(&[tier(&table, Secret::new([7; 16]).key(b"first"), 1)], Nanos(0), &mut ArrayVec::new()));
         let newcomer = |now| {

@@ -18,7 +18,7 @@ const TASKS: Rule = Rule {
     reason: "a bare task panics unseen; runtime::task supervises",
     words: &["tokio::spawn", "task::spawn(", "rt::spawn(", "thread::spawn(", "spawn_local("],
     // The load tool, the benchmarks and the tests are clients of the product, outside its supervision.
-    allowed_in: &["crates/runtime/", "crates/loadtest/", "crates/bench/", "tests/"],
+    allowed_in: &["crates/runtime/", "crates/loadtest/", "crates/bench/", "crates/traffic/tests/", "tests/"],
 };
 
 const BODIES: Rule = Rule {

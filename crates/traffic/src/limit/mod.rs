@@ -22,7 +22,7 @@ pub use rates::Rates;
 pub use table::Table;
 
 use crate::Nanos;
-use table::Held;
+use table::Found;
 
 /// The most tiers of one decision.
 pub const MAX_TIERS: usize = 8;
@@ -38,25 +38,37 @@ pub const MAX_TIERS: usize = 8;
 pub fn decide_all(tiers: &[Tier<'_>], now: Nanos, states: &mut ArrayVec<State, MAX_TIERS>) -> bool {
     // All threads lock in the order of ids. Two tiers on one table would need an order within it: nobody asks for that.
     let mut order: ArrayVec<usize, MAX_TIERS> = (0..tiers.len()).collect();
-    order.sort_unstable_by_key(|&tier| tiers[tier].table.id);
-    assert!(order.windows(2).all(|two| tiers[two[0]].table.id != tiers[two[1]].table.id), "one table twice");
+    let in_order = |two: &[usize]| tiers[two[0]].table.id < tiers[two[1]].table.id;
+    let as_given = order.windows(2).all(in_order);
+    if !as_given {
+        order.sort_unstable_by_key(|&tier| tiers[tier].table.id);
+        assert!(order.windows(2).all(in_order), "one table twice");
+    }
 
-    let mut held = [const { None }; MAX_TIERS];
-    for &tier in &order {
-        held[tier] = Some(tiers[tier].table.hold(&tiers[tier], now));
+    // First all locks, then all look-ups: so the processor fetches the records of several tiers at once.
+    let mut stripes: ArrayVec<_, MAX_TIERS> =
+        order.iter().map(|&tier| tiers[tier].table.lock(tiers[tier].key)).collect();
+    let mut found = ArrayVec::<Found<'_>, MAX_TIERS>::new();
+    let mut admitted = true;
+    for (&tier, stripe) in order.iter().zip(&mut stripes) {
+        let bucket = stripe.find(&tiers[tier], now);
+        admitted &= bucket.verdict.is_ok() || tiers[tier].shadow;
+        found.push(bucket);
     }
-    let mut verdicts = ArrayVec::<_, MAX_TIERS>::new();
-    for (tier, held) in tiers.iter().zip(held.iter().flatten()) {
-        held.count_overflow();
-        verdicts.push(decide(held.tat, held.now, held.rate, tier.cost));
-    }
-    let admitted = tiers.iter().zip(&verdicts).all(|(tier, verdict)| tier.shadow || verdict.is_ok());
     states.clear();
-    for (held, verdict) in held.iter_mut().flatten().zip(verdicts) {
-        if let (true, Ok(tat)) = (admitted, verdict) {
-            held.write(tat);
+    for ((&tier, stripe), found) in order.iter().zip(&mut stripes).zip(&mut found) {
+        if admitted {
+            stripe.spend(found, tiers[tier].key);
         }
-        states.push(State::of(held, verdict.err()));
+        if found.is_overflow() {
+            tiers[tier].table.count_overflow();
+        }
+        states.push(State::of(found));
+    }
+    if !as_given {
+        for (&tier, state) in order.iter().zip(states.clone()) {
+            states[tier] = state;
+        }
     }
     admitted
 }
@@ -80,8 +92,8 @@ impl Tier<'_> {
     /// How this tier stands at `now` and whether it would refuse its cost. Spends nothing.
     #[must_use]
     pub fn peek(&self, now: Nanos) -> State {
-        let held = self.table.hold(self, now);
-        State::of(&held, decide(held.tat, held.now, held.rate, self.cost).err())
+        let mut stripe = self.table.lock(self.key);
+        State::of(&stripe.find(self, now))
     }
 }
 
@@ -95,9 +107,9 @@ pub struct State {
 }
 
 impl State {
-    fn of(held: &Held<'_>, wait: Option<Duration>) -> Self {
-        let used_ns = held.tat.0.saturating_sub(held.now.0);
-        Self { rate: held.rate, used_ns, wait, overflow: held.is_overflow() }
+    fn of(found: &Found<'_>) -> Self {
+        let used_ns = found.tat.0.saturating_sub(found.now.0);
+        Self { rate: found.rate, used_ns, wait: found.verdict.err(), overflow: found.is_overflow() }
     }
 
     /// The rate that was applied: the key's own, or everybody's.

@@ -6,25 +6,31 @@
 //!
 //! *Full.* Only refilled records are dropped, so nobody gains by crowding others out. A stripe that has its share looks at
 //! a few records for refilled ones; if there are none, the newcomer takes from an overflow bucket that it shares with
-//! its prefix. A key that gets its own record while that bucket is not full starts with what is used of the bucket: it
-//! may have been the one who used it. A key with a rate of its own has a record of its own, full or not.
+//! its prefix. A key that gets its own record soon afterwards starts with what was used of that bucket by the stripe's
+//! newcomers: it may have been one of them. A key with a rate of its own has a record of its own, full or not.
 //!
-//! *Order of locks*: tables by id; within one the stripe, then the overflow bucket. Reloads take one stripe or
-//! bucket at a time.
+//! *Order of locks*: the stripes of a decision by their tables' ids, then the overflow buckets by their tables' ids. Reloads
+//! and sweeps hold one stripe or bucket at a time.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use hashbrown::HashTable;
 
 use super::{
     Key, Rate, Rates, Tier, rate,
-    sync::{AtomicU64, Mutex, MutexGuard, lock},
+    sync::{Mutex, MutexGuard, lock},
 };
 use crate::Nanos;
 
 /// Of the keys that a table may hold: how many one lock guards. Growing or converting so many takes some ten microseconds.
 const KEYS_PER_STRIPE: usize = 2048;
-/// How many records a newcomer to a full stripe looks at for one that is refilled. The next one goes on where it stopped.
+/// How many records a newcomer to a full stripe looks at for refilled ones, from a place that its key points to.
 const LOOKED_AT: usize = 64;
 /// Overflow buckets a stripe.
 const BUCKETS_PER_STRIPE: usize = 4;
@@ -36,8 +42,6 @@ pub struct Table {
     /// Records that a stripe may hold.
     share: usize,
     overflow: Box<[Mutex<Bucket>]>,
-    /// No overflow bucket is in use after this moment.
-    overflow_until: AtomicU64,
     overflowed: AtomicU64,
     /// One reload at a time, or stripes would end with different rates.
     reload: Mutex<()>,
@@ -47,13 +51,17 @@ pub struct Table {
 #[repr(align(64))]
 struct Line(Mutex<Stripe>);
 
-struct Stripe {
+#[cfg(not(feature = "model"))]
+const _: () = assert!(size_of::<Line>() == 64);
+
+/// Some of the records, under one lock.
+pub(super) struct Stripe {
     records: HashTable<Record>,
     /// The latest moment it was given.
     now: Nanos,
     rates: Arc<Rates>,
-    /// Where the search for refilled records goes on.
-    hand: u32,
+    /// When whatever newcomers of this stripe took from overflow buckets has come back.
+    overflow_until: Nanos,
 }
 
 struct Record {
@@ -73,27 +81,27 @@ impl Table {
     /// An empty table. `id` is its place in the order of locks: different for every table that may meet another in one
     /// decision, and best the higher the more callers share its keys, because later locks are held shorter. It holds
     /// `max_keys` records (at least one) and those of keys with a rate of their own; since keys are spread by chance, the
-    /// first stripes are full when about 98 % are there.
+    /// first stripe is full when about 94 % are there.
     #[must_use]
     pub fn new(id: u32, rates: Rates, max_keys: usize) -> Self {
         let stripes = (max_keys / KEYS_PER_STRIPE).max(1).next_power_of_two();
         let rate = rates.default_rate();
         let rates = Arc::new(rates);
-        let stripe = || Stripe { records: HashTable::new(), now: Nanos(0), rates: rates.clone(), hand: 0 };
+        let stripe =
+            || Stripe { records: HashTable::new(), now: Nanos(0), rates: rates.clone(), overflow_until: Nanos(0) };
         let bucket = || Mutex::new(Bucket { tat: Nanos(0), now: Nanos(0), rate });
         Self {
             id,
             stripes: (0..stripes).map(|_| Line(Mutex::new(stripe()))).collect(),
             share: (max_keys / stripes).max(1),
             overflow: (0..stripes * BUCKETS_PER_STRIPE).map(|_| bucket()).collect(),
-            overflow_until: AtomicU64::new(0),
             overflowed: AtomicU64::new(0),
             reload: Mutex::new(()),
         }
     }
 
     /// From now on `rates` hold. Every key keeps its credit: the units it has used stay used (but no more than its new
-    /// burst), so a reload gives nobody more than the burst grew by.
+    /// burst), so a reload gives nobody more than the burst grew by. Takes as long as a sweep, and locks as briefly.
     pub fn set_rates(&self, rates: Rates, now: Nanos) {
         let _one_at_a_time = lock(&self.reload);
         let default = rates.default_rate();
@@ -104,19 +112,19 @@ impl Table {
             for Record { key, tat } in stripe.records.iter_mut() {
                 *tat = rate::convert(*tat, stripe.now, stripe.rates.of(*key), rates.of(*key));
             }
-            stripe.rates = rates.clone();
+            let old = std::mem::replace(&mut stripe.rates, rates.clone());
+            stripe.overflow_until = rate::convert(stripe.overflow_until, stripe.now, old.default_rate(), default);
         }
         for bucket in &self.overflow {
             let bucket = &mut *lock(bucket);
             bucket.now = bucket.now.max(now);
             bucket.tat = rate::convert(bucket.tat, bucket.now, bucket.rate, default);
             bucket.rate = default;
-            self.overflow_until.fetch_max(bucket.tat.0, Relaxed);
         }
     }
 
     /// Drops the keys whose bucket is full again, gives memory back, and tells how many keys are left. Locks one stripe at
-    /// a time.
+    /// a time; a million keys take some ten milliseconds, so not on a thread that serves requests.
     pub fn sweep(&self, now: Nanos) -> usize {
         let sweep = |line: &Line| {
             let stripe = &mut *lock(&line.0);
@@ -144,35 +152,114 @@ impl Table {
         self.overflowed.load(Relaxed)
     }
 
-    /// Locks what `tier` counts on.
-    pub(super) fn hold<'a>(&'a self, tier: &Tier<'_>, now: Nanos) -> Held<'a> {
-        // The highest bits tell records of a bucket group apart, the lowest choose the group: take the ones between.
-        let line = &self.stripes[(tier.key.0 >> 32) as usize & (self.stripes.len() - 1)];
-        let mut stripe = lock(&line.0);
-        stripe.now = stripe.now.max(now);
-        let now = stripe.now;
-        if let Some(index) = stripe.records.find_bucket_index(tier.key.0, |record| record.key == tier.key)
-            && let Some(record) = stripe.records.get_bucket(index)
+    /// Locks the stripe of `key`.
+    pub(super) fn lock(&self, key: Key) -> MutexGuard<'_, Stripe> {
+        // The highest bits tell records of a group apart, the lowest choose the group: take some between.
+        lock(&self.stripes[(key.0 >> 32) as usize & (self.stripes.len() - 1)].0)
+    }
+
+    /// Counts a decision on an overflow bucket.
+    pub(super) fn count_overflow(&self) {
+        self.overflowed.fetch_add(1, Relaxed);
+    }
+}
+
+impl Stripe {
+    /// The bucket that `tier`, whose stripe this is, counts on, and whether its cost fits.
+    pub(super) fn find<'a>(&mut self, tier: &Tier<'a>, now: Nanos) -> Found<'a> {
+        self.now = self.now.max(now);
+        if let Some(index) = self.records.find_bucket_index(tier.key.0, |record| record.key == tier.key)
+            && let Some(record) = self.records.get_bucket(index)
         {
-            let (tat, rate) = (record.tat, stripe.rates.of(tier.key));
-            return Held { table: self, stripe, place: Place::Known(index), tat, now, rate };
+            return Found::new(Place::Known(index), record.tat, self.now, self.rates.of(tier.key), tier.cost);
         }
-        let named = stripe.rates.named(tier.key);
-        let bucket = &self.overflow[tier.prefix.0 as usize & (self.overflow.len() - 1)];
-        if named.is_none() && stripe.records.len() >= self.share && !stripe.drop_refilled() {
-            // The stripe stays locked: a record of this key must not appear before its use of the bucket is written down.
+        self.find_new(tier)
+    }
+
+    /// The bucket of a key that has no record.
+    #[cold]
+    fn find_new<'a>(&mut self, tier: &Tier<'a>) -> Found<'a> {
+        let now = self.now;
+        if let Some(rate) = self.rates.named(tier.key) {
+            return Found::new(Place::New, now, now, rate, tier.cost);
+        }
+        let bucket = &tier.table.overflow[tier.prefix.0 as usize & (tier.table.overflow.len() - 1)];
+        if self.records.len() >= tier.table.share && !self.drop_refilled(tier.key) {
             let mut bucket = lock(bucket);
             bucket.now = bucket.now.max(now);
             let (tat, now, rate) = (bucket.tat, bucket.now, bucket.rate);
-            return Held { table: self, stripe, place: Place::Overflow(bucket), tat, now, rate };
+            return Found::new(Place::Overflow(bucket), tat, now, rate, tier.cost);
         }
-        let rate = named.unwrap_or_else(|| stripe.rates.default_rate());
+        let rate = self.rates.default_rate();
         let mut tat = now;
-        if named.is_none() && self.overflow_until.load(Relaxed) > now.0 {
+        if self.overflow_until > now {
             let bucket = lock(bucket);
-            tat = rate::convert(bucket.tat, now, bucket.rate, rate);
+            tat = rate::convert(bucket.tat, now, bucket.rate, rate).min(self.overflow_until);
         }
-        Held { table: self, stripe, place: Place::New(tier.key), tat, now, rate }
+        Found::new(Place::New, tat, now, rate, tier.cost)
+    }
+
+    /// Drops what is refilled among a few records; tells whether anything was.
+    fn drop_refilled(&mut self, newcomer: Key) -> bool {
+        let before = self.records.len();
+        let buckets = self.records.num_buckets();
+        for index in (0..LOOKED_AT.min(buckets)).map(|i| (newcomer.0 as usize).wrapping_add(i) % buckets) {
+            if let Ok(record) = self.records.get_bucket_entry(index)
+                && record.get().tat <= self.now
+            {
+                record.remove();
+            }
+        }
+        self.records.len() < before
+    }
+
+    /// Writes down that the bucket that was found for `key` is spent, if the cost fits.
+    pub(super) fn spend(&mut self, found: &mut Found<'_>, key: Key) {
+        let Ok(tat) = found.verdict else { return };
+        found.tat = tat;
+        match &mut found.place {
+            Place::Known(index) => {
+                if let Some(record) = self.records.get_bucket_mut(*index) {
+                    record.tat = tat;
+                }
+            }
+            Place::New => _ = self.records.insert_unique(key.0, Record { key, tat }, |record| record.key.0),
+            Place::Overflow(bucket) => {
+                bucket.tat = tat;
+                self.overflow_until = self.overflow_until.max(tat);
+            }
+        }
+    }
+}
+
+/// A bucket of a locked stripe.
+pub(super) struct Found<'a> {
+    place: Place<'a>,
+    pub(super) tat: Nanos,
+    pub(super) now: Nanos,
+    pub(super) rate: Rate,
+    /// Its `tat` once the cost is spent, or how long until it fits.
+    pub(super) verdict: Result<Nanos, Duration>,
+}
+
+/// Where a bucket is written down.
+enum Place<'a> {
+    /// In this slot of the stripe.
+    Known(usize),
+    /// Nowhere yet: its key has none.
+    New,
+    /// The stripe is full.
+    Overflow(MutexGuard<'a, Bucket>),
+}
+
+impl<'a> Found<'a> {
+    fn new(place: Place<'a>, tat: Nanos, now: Nanos, rate: Rate, cost: u32) -> Self {
+        Self { place, tat, now, rate, verdict: rate::decide(tat, now, rate, cost) }
+    }
+
+    /// Whether the table is full and this is a bucket that newcomers share.
+    pub(super) fn is_overflow(&self) -> bool {
+        matches!(self.place, Place::Overflow(_))
     }
 }
 
@@ -193,74 +280,5 @@ impl Table {
     pub(super) fn bytes(&self) -> usize {
         let records: usize = self.stripes.iter().map(|line| lock(&line.0).records.allocation_size()).sum();
         size_of::<Self>() + size_of_val(&*self.stripes) + size_of_val(&*self.overflow) + records
-    }
-}
-
-impl Stripe {
-    /// Drops what is refilled among the next few records; tells whether anything was.
-    fn drop_refilled(&mut self) -> bool {
-        let before = self.records.len();
-        let buckets = self.records.num_buckets();
-        for _ in 0..LOOKED_AT.min(buckets) {
-            self.hand = self.hand.wrapping_add(1);
-            if let Ok(record) = self.records.get_bucket_entry(self.hand as usize % buckets)
-                && record.get().tat <= self.now
-            {
-                record.remove();
-            }
-        }
-        self.records.len() < before
-    }
-}
-
-/// One bucket under its lock, as of `now`.
-pub(super) struct Held<'a> {
-    table: &'a Table,
-    stripe: MutexGuard<'a, Stripe>,
-    place: Place<'a>,
-    pub(super) tat: Nanos,
-    pub(super) now: Nanos,
-    pub(super) rate: Rate,
-}
-
-/// Where a bucket is written down.
-enum Place<'a> {
-    /// In this slot of the stripe.
-    Known(usize),
-    /// Nowhere yet: its key has none.
-    New(Key),
-    /// The stripe is full.
-    Overflow(MutexGuard<'a, Bucket>),
-}
-
-impl Held<'_> {
-    /// Whether the table is full and this is a bucket that newcomers share.
-    pub(super) fn is_overflow(&self) -> bool {
-        matches!(self.place, Place::Overflow(_))
-    }
-
-    /// Counts a decision on an overflow bucket.
-    pub(super) fn count_overflow(&self) {
-        self.table.overflowed.fetch_add(u64::from(self.is_overflow()), Relaxed);
-    }
-
-    /// Writes down that the bucket is full again at `tat`.
-    pub(super) fn write(&mut self, tat: Nanos) {
-        self.tat = tat;
-        match &mut self.place {
-            Place::Known(index) => {
-                if let Some(record) = self.stripe.records.get_bucket_mut(*index) {
-                    record.tat = tat;
-                }
-            }
-            Place::New(key) => {
-                let record = Record { key: *key, tat };
-                self.stripe.records.insert_unique(key.0, record, |record| record.key.0);
-            }
-            Place::Overflow(bucket) => {
-                bucket.tat = tat;
-                self.table.overflow_until.fetch_max(tat.0, Relaxed);
-            }
-        }
     }
 }

@@ -17,6 +17,7 @@ fn what_was_used_stays_used() {
     table.set_rates(Rates::new(rate(1000, 20), []), Nanos(20));
     assert_eq!(left(20), 18, "two came back before, two are still used");
     assert_eq!(left(1020), 19);
+    assert!(admits(tier(&table, 1, 6), 1020));
     table.set_rates(Rates::new(rate(7, 1), []), Nanos(1020));
     assert_eq!(left(1020), 0);
     assert_eq!(left(1027), 1, "nobody owes more than the new burst");
@@ -32,6 +33,18 @@ fn a_key_that_gets_a_rate_of_its_own_keeps_what_it_used() {
     assert_eq!([1, 2].map(|key| tier(&table, key, 1).peek(Nanos(0)).remaining()), [3, 0]);
     table.set_rates(Rates::new(rate(10, 5), []), Nanos(0));
     assert_eq!([1, 2].map(|key| tier(&table, key, 1).peek(Nanos(0)).remaining()), [0, 0]);
+}
+
+#[test]
+fn newcomers_to_a_full_table_keep_what_they_used() {
+    let table = table(0, rate(10, 3), 1);
+    assert!(admits(tier(&table, 0x0001, 1), 0));
+    assert!(admits(tier(&table, 0x0102, 3), 0));
+    table.set_rates(Rates::new(rate(1000, 3), []), Nanos(0));
+    assert!(!admits(tier(&table, 0x0103, 1), 999));
+    let (admitted, states) = all(&[tier(&table, 0x0102, 1)], 1000);
+    assert!(admitted && !states[0].is_overflow());
+    assert_eq!(states[0].remaining(), 0, "with a record of its own it has what came back, and no more");
 }
 
 #[test]
