@@ -57,13 +57,28 @@ impl Client {
         each.buffer_unordered(PREPARING).try_collect().await
     }
 
-    async fn passenger(&self, number: usize) -> Result<Passenger, String> {
+    /// The access tokens of `count` passengers nobody has seen, each on a device of its own.
+    ///
+    /// # Errors
+    /// An answer that the contract does not have here.
+    pub(crate) async fn tokens(&self, count: usize) -> Result<Vec<String>, String> {
+        let each = stream::iter(0..count).map(|number| async move { Ok(self.sign_in(number).await?.1) });
+        each.buffer_unordered(PREPARING).try_collect().await
+    }
+
+    /// The passenger's id and access token.
+    async fn sign_in(&self, number: usize) -> Result<(i64, String), String> {
         let phone = format!("+1212{number:07}");
         let challenge = self.post("/v1/auth/otp", None, &json!({ "phone": phone })).await?;
         let sms = self.get(&format!("/sandbox/sms/%2B1212{number:07}"), "").await?;
-        let code = json!({ "challenge_id": challenge["challenge_id"], "code": sms["code"], "device_id": "bench" });
+        let (challenge, device) = (&challenge["challenge_id"], format!("bench-{number}"));
+        let code = json!({ "challenge_id": challenge, "code": sms["code"], "device_id": device });
         let session = self.post("/v1/auth/token", None, &code).await?;
-        let (token, id) = (text(&session["access_token"]), number_of(&session["passenger"]["id"])?);
+        Ok((number_of(&session["passenger"]["id"])?, text(&session["access_token"])))
+    }
+
+    async fn passenger(&self, number: usize) -> Result<Passenger, String> {
+        let (id, token) = self.sign_in(number).await?;
         let trip =
             json!({ "pickup": { "lat": 40.758, "lng": -73.9855 }, "dropoff": { "lat": 40.7127, "lng": -74.0134 } });
         let quote = self.post("/v1/quotes", Some((&token, "")), &trip).await?;

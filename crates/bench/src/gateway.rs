@@ -38,7 +38,8 @@ const SETTINGS: [(&str, &str); 4] = [
 pub(crate) struct Gateway {
     child: Child,
     folder: PathBuf,
-    public: SocketAddr,
+    /// Its public listener.
+    pub(crate) public: SocketAddr,
     /// The process, as the operating system sees it.
     pub(crate) process: Process,
     /// From the start of the process to the first 200 of `/health/ready`.
@@ -51,11 +52,19 @@ impl Gateway {
     /// # Errors
     /// In words.
     pub(crate) async fn start(binary: &Path, folder: &Path, settings: &[(&str, &str)]) -> Result<Self, String> {
-        let all: Vec<_> = SETTINGS.iter().chain(settings).copied().collect();
-        Self::start_as_shipped(binary, folder, &all).await
+        Self::launch(Command::new(binary), folder, settings).await
     }
 
-    /// The same with no settings but these: every limit is where the product has it.
+    /// The same by a `command` that becomes the gateway.
+    ///
+    /// # Errors
+    /// In words.
+    pub(crate) async fn launch(command: Command, folder: &Path, settings: &[(&str, &str)]) -> Result<Self, String> {
+        let all: Vec<_> = SETTINGS.iter().chain(settings).copied().collect();
+        Self::begin(command, folder, &all).await
+    }
+
+    /// Starts `binary` with no settings but these: every limit is where the product has it.
     ///
     /// # Errors
     /// In words.
@@ -64,11 +73,14 @@ impl Gateway {
         folder: &Path,
         settings: &[(&str, &str)],
     ) -> Result<Self, String> {
+        Self::begin(Command::new(binary), folder, settings).await
+    }
+
+    async fn begin(mut command: Command, folder: &Path, settings: &[(&str, &str)]) -> Result<Self, String> {
         fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
         let (public, internal) = free_ports().map_err(|e| format!("no free port: {e}"))?;
         let log = File::options().create(true).append(true).open(folder.join(LOG)).map_err(|e| e.to_string())?;
         let log_too = log.try_clone().map_err(|e| e.to_string())?;
-        let mut command = Command::new(binary);
         // Settings of whoever measures must not leak into what is measured.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GATEWAY__")) {
             command.env_remove(name);
@@ -84,7 +96,7 @@ impl Gateway {
             .stderr(log_too)
             .kill_on_drop(true);
         let began = Instant::now();
-        let mut child = command.spawn().map_err(|e| format!("{}: {e}", binary.display()))?;
+        let mut child = command.spawn().map_err(|e| format!("the gateway: {e}"))?;
         let ready_after = loop {
             if is_ready(internal).await {
                 break began.elapsed();

@@ -6,6 +6,7 @@
     reason = "a measuring tool: it reads the monotonic clock where it measures, and has no supervisor or configuration"
 )]
 
+mod admission;
 mod client;
 mod database;
 mod door;
@@ -19,6 +20,7 @@ mod process;
 mod record;
 mod replay;
 mod report;
+mod setting;
 mod starts;
 mod statements;
 
@@ -43,9 +45,15 @@ enum Command {
     ///
     /// Exit code: 0 when every goal is met, 1 when one is missed, 2 when it could not be measured.
     Door(door::Options),
+    /// Admission control: requests against nginx and a bare server, limits against governor and limitador, a spike.
+    ///
+    /// Exit code: 0 when every bar holds, 1 when one does not, 2 when it could not be measured.
+    Traffic(admission::Options),
     /// The other side of a comparison; the bench starts it itself
     #[command(hide = true)]
     Peer(peer::Options),
+    #[command(flatten)]
+    TrafficSide(admission::SideCommand),
 }
 
 #[tokio::main]
@@ -53,7 +61,9 @@ async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::MainFlow(options) => main_flow::run(&options).await,
         Command::Door(options) => door::run(&options).await,
+        Command::Traffic(options) => admission::run(&options).await,
         Command::Peer(options) => peer::run(&options).await.map(|()| true),
+        Command::TrafficSide(side) => side.run().await.map(|()| true),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -46,6 +46,9 @@ pub(crate) struct Places {
 
 impl Places {
     /// Beside this binary: `target/release/bench` measures its neighbours and writes to `target/bench`.
+    ///
+    /// # Errors
+    /// Something is not built.
     pub(crate) fn find() -> Result<Self, String> {
         let own = std::env::current_exe().map_err(|e| e.to_string())?;
         let built = own.parent().ok_or("this binary lies nowhere")?;

@@ -29,6 +29,11 @@ impl Process {
         Ok(Self { folder: PathBuf::from(format!("/proc/{pid}")), ticks_per_s })
     }
 
+    /// Its number.
+    pub(crate) fn id(&self) -> String {
+        self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     /// User and system time of all its threads since its start, also of those that have ended.
     ///
     /// # Errors
@@ -36,6 +41,16 @@ impl Process {
     pub(crate) fn cpu(&self) -> Result<Duration, String> {
         let ticks = ticks(&self.read("stat")?).ok_or("/proc/…/stat has another form than expected")?;
         Ok(Duration::from_secs_f64(ticks as f64 / self.ticks_per_s))
+    }
+
+    /// User and system time of its first thread alone, to the nanosecond while that thread waits.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub(crate) fn first_threads_cpu(&self) -> Result<Duration, String> {
+        let text = self.read("schedstat")?;
+        let ns = text.split_whitespace().next().and_then(|ns| ns.parse().ok());
+        Ok(Duration::from_nanos(ns.ok_or("/proc/…/schedstat has another form than expected")?))
     }
 
     /// The memory it holds now.
@@ -98,7 +113,8 @@ mod tests {
     #[test]
     fn this_process_has_used_time_and_memory() {
         let own = Process::new(std::process::id()).unwrap();
-        assert!(own.cpu().is_ok());
+        assert!(own.cpu().is_ok() && own.first_threads_cpu().is_ok());
+        assert_eq!(own.id(), std::process::id().to_string());
         let memory = own.memory().unwrap();
         assert!(memory.rss_kb >= memory.pss_kb && memory.pss_kb > 0);
     }

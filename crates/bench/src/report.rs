@@ -4,27 +4,16 @@ use std::{fs, path::Path};
 
 use serde::Serialize;
 
-use crate::process::said;
+use crate::setting::Setting;
 
 /// Everything that was measured, and where.
 #[derive(Serialize)]
 pub(crate) struct Report {
     quick: bool,
-    date: String,
-    commit: String,
-    machine: Machine,
+    #[serde(flatten)]
+    setting: Setting,
     rows: Vec<Row>,
     notes: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct Machine {
-    cpu: String,
-    cores: usize,
-    kernel: String,
-    rustc: String,
-    file_system: String,
-    load: String,
 }
 
 /// One figure.
@@ -58,25 +47,7 @@ impl Report {
     /// # Errors
     /// The machine cannot be described.
     pub(crate) fn new(quick: bool, data: &Path) -> Result<Self, String> {
-        let cpus = fs::read_to_string("/proc/cpuinfo").map_err(|e| e.to_string())?;
-        let model = cpus.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(": "));
-        let changed = if said("git", &["status", "--porcelain"])?.is_empty() { "" } else { " with changes" };
-        let machine = Machine {
-            cpu: model.map_or("unknown", |(_, name)| name).to_owned(),
-            cores: std::thread::available_parallelism().map_err(|e| e.to_string())?.get(),
-            kernel: said("uname", &["-sr"])?,
-            rustc: said("rustc", &["--version"])?,
-            file_system: said("stat", &["-f", "-c", "%T", &data.to_string_lossy()])?,
-            load: fs::read_to_string("/proc/loadavg").map_err(|e| e.to_string())?.trim().to_owned(),
-        };
-        Ok(Self {
-            quick,
-            date: said("date", &["-u", "+%F"])?,
-            commit: said("git", &["rev-parse", "--short", "HEAD"])? + changed,
-            machine,
-            rows: Vec::new(),
-            notes: Vec::new(),
-        })
+        Ok(Self { quick, setting: Setting::describe(data)?, rows: Vec::new(), notes: Vec::new() })
     }
 
     /// Adds a figure, and shows it at once: a whole run takes a while.
@@ -98,14 +69,7 @@ impl Report {
     /// The table, as it stands in `docs/benchmarks.md`.
     #[allow(clippy::print_stdout, reason = "the table is what this program is run for")]
     pub(crate) fn print(&self) {
-        println!(
-            "\n{} · commit {}{}",
-            self.date,
-            self.commit,
-            if self.quick { " · quick: nothing is judged" } else { "" }
-        );
-        let Machine { cpu, cores, kernel, rustc, file_system, load } = &self.machine;
-        println!("{cores} cores of {cpu} · {kernel} · {rustc} · {file_system} · load at the start {load}\n");
+        println!("\n{}\n", self.setting.text(self.quick));
         println!("| what | goal | figure | peer | |\n|---|---|---|---|---|");
         for row in &self.rows {
             let verdict = if self.quick { String::new() } else { row.verdict() };

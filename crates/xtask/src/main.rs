@@ -41,7 +41,7 @@ enum Command {
     Nightly(nightly::Options),
     /// Licences, bans, sources and known weaknesses of the dependencies (cargo deny).
     Audit(deny::AuditOptions),
-    /// Measures what the product costs against its goals, in a release build: `cargo xtask bench main-flow`.
+    /// Measures what the product costs against its goals, in a release build: `cargo xtask bench main-flow`, `… traffic`.
     Bench(bench::Options),
 }
 
