@@ -1,0 +1,1 @@
+//! The whole page, of a sample.
