@@ -6,10 +6,12 @@
 mod chart;
 mod head;
 mod plots;
+mod refusals;
 mod scale;
 mod settings;
 mod tables;
 mod text;
+mod time;
 mod wave;
 
 use super::outcome::Outcome;

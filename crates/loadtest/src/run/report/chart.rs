@@ -8,32 +8,15 @@ use std::fmt::Write;
 use super::{
     scale::{Scale, ticks},
     text::esc,
+    time::{Time, WIDE},
 };
 
-const WIDE: f64 = 1000.0;
 /// Between two names in the legend, pixels.
 const LEGEND_PX: f64 = 17.0;
 /// Ticks of the time axis.
 const TIMES: usize = 8;
 /// Columns that tell their values when pointed at; of more, every so many-th.
 const COLUMNS: usize = 600;
-
-/// What all charts of a page share: the time axis.
-pub(super) struct Time {
-    pub(super) to_s: f64,
-    /// Beginnings of the columns, and how long each is, seconds.
-    pub(super) columns: Vec<f64>,
-    pub(super) column_s: f64,
-    pub(super) phases: Vec<Phase>,
-}
-
-/// A stretch with a name.
-pub(super) struct Phase {
-    pub(super) name: String,
-    pub(super) from_s: f64,
-    pub(super) to_s: f64,
-    pub(super) is_peak: bool,
-}
 
 /// A chart.
 pub(super) struct Chart {
@@ -70,6 +53,8 @@ pub(super) enum Draw {
     Steps,
     /// Filled, on top of the filled lines before it.
     Stacked,
+    /// A bar for each column, with air between them.
+    Bars,
 }
 
 impl Chart {
@@ -85,20 +70,7 @@ impl Chart {
             "<figure class=\"chart\"><figcaption><b>{title}</b> <span>{}</span></figcaption><div class=\"grid\">\n<div class=\"phases\">",
             esc(&self.about)
         );
-        for phase in &time.phases {
-            let (left, width) = (time.percent(phase.from_s), time.percent(phase.to_s) - time.percent(phase.from_s));
-            let name = esc(&phase.name);
-            // 7 px a letter; on a telephone the plot is some 300 px wide, on a screen 800 and more.
-            let needs = phase.name.chars().count() as f64 * 7.0 + 4.0;
-            let size = if needs <= width * 3.0 {
-                ""
-            } else if needs <= width * 8.0 {
-                " class=\"wide\""
-            } else {
-                continue;
-            };
-            let _ = write!(out, "<span{size} style=\"left:{left:.2}%;width:{width:.2}%\">{name}</span>");
-        }
+        out.push_str(&time.names());
         let _ = write!(out, "</div>\n<div class=\"y\" style=\"height:{h}px\">");
         for tick in &self.scale.ticks {
             let _ = write!(out, "<span style=\"top:{:.1}px\">{}</span>", self.y(*tick), (self.shown)(*tick));
@@ -136,14 +108,18 @@ impl Chart {
         }
         let mut below = vec![0.0; time.columns.len()];
         for line in &self.lines {
-            if line.draw == Draw::Stacked {
-                let top: Vec<_> =
-                    below.iter().zip(&line.values).map(|(below, value)| below + value.unwrap_or(0.0)).collect();
-                let _ = write!(out, "<path class=\"area {}\" d=\"{}\"/>", line.colour, self.area(time, &below, &top));
-                below = top;
-            } else {
-                let _ = write!(out, "<path class=\"line {}\" d=\"{}\"/>", line.colour, path(&self.points(time, line)));
-            }
+            let (class, d) = match line.draw {
+                Draw::Stacked => {
+                    let sums = below.iter().zip(&line.values);
+                    let top: Vec<_> = sums.map(|(below, value)| below + value.unwrap_or(0.0)).collect();
+                    let d = self.area(time, &below, &top);
+                    below = top;
+                    ("area", d)
+                }
+                Draw::Bars => ("area", self.bars(time, line)),
+                Draw::Between | Draw::AtEnds | Draw::Steps => ("line", path(&self.points(time, line))),
+            };
+            let _ = write!(out, "<path class=\"{class} {}\" d=\"{d}\"/>", line.colour);
         }
         for (_, colour, value) in &self.marks {
             let _ = write!(out, "<path class=\"line {colour} mark\" d=\"M0 {:.1}H{WIDE}\"/>", self.y(*value));
@@ -188,7 +164,7 @@ impl Chart {
             match line.draw {
                 Draw::Between => points.push(Some((time.x(from + time.column_s / 2.0), y))),
                 Draw::AtEnds => points.push(Some((time.x(from + time.column_s), y))),
-                Draw::Steps | Draw::Stacked => {
+                Draw::Steps | Draw::Stacked | Draw::Bars => {
                     points.extend([Some((time.x(*from), y)), Some((time.x(from + time.column_s), y))]);
                 }
             }
@@ -211,6 +187,17 @@ impl Chart {
         path(&outline.map(Some).collect::<Vec<_>>()) + "Z"
     }
 
+    fn bars(&self, time: &Time, line: &Line) -> String {
+        let air = time.column_s * 0.08;
+        let mut out = String::new();
+        for (from, value) in time.columns.iter().zip(&line.values) {
+            let Some(value) = value.filter(|value| *value > 0.0) else { continue };
+            let (left, right) = (time.x(from + air), time.x(from + time.column_s - air));
+            let _ = write!(out, "M{left:.1} {}V{:.1}H{right:.1}V{}Z", self.height, self.y(value), self.height);
+        }
+        out
+    }
+
     /// Each name, its colour, and how far from the top it stands: beside the end of its line, none on top of another.
     fn legend(&self) -> Vec<(&str, &'static str, f64)> {
         let is_stacked = self.lines.iter().any(|line| line.draw == Draw::Stacked);
@@ -225,7 +212,7 @@ impl Chart {
             names.reverse();
             names.iter_mut().enumerate().for_each(|(index, name)| name.2 = index as f64 * LEGEND_PX + 8.0);
         } else {
-            names.sort_by(|a, b| a.2.total_cmp(&b.2));
+            names.sort_by(|a, b| a.2.total_cmp(&b.2).then_with(|| a.0.cmp(b.0)));
         }
         let last = names.len();
         let mut free = 7.0;
@@ -235,16 +222,6 @@ impl Chart {
             free = name.2 + LEGEND_PX;
         }
         names
-    }
-}
-
-impl Time {
-    fn x(&self, at_s: f64) -> f64 {
-        (at_s / self.to_s).clamp(0.0, 1.0) * WIDE
-    }
-
-    fn percent(&self, at_s: f64) -> f64 {
-        self.x(at_s) / WIDE * 100.0
     }
 }
 

@@ -48,7 +48,14 @@ fn sentence(run: &Outcome) -> String {
     let mut text = format!("{} requests", count(run.totals.offered));
     match &run.spray {
         Some(spray) => write!(text, " with {} keys in {} s", count(spray.keys_sent), number(spray.seconds)),
-        None => write!(text, " over {} s", number(facts.seconds)),
+        None => {
+            let retries = run.series.iter().map(|second| second.retries).sum();
+            let last = run.series.iter().rfind(|second| second.counts.offered > 0).map_or(0.0, |second| second.at_s);
+            if retries > 0 {
+                let _ = write!(text, ", {} of them retries,", count(retries));
+            }
+            write!(text, " in {} s", number(facts.seconds.max(last)))
+        }
     }
     .unwrap_or_default();
     if facts.passengers > 0 {
@@ -79,7 +86,11 @@ fn verdict(run: &Outcome) -> String {
         true => "<br>The run is valid: the generator kept its schedule.",
         false => "",
     };
-    format!("<p class=\"verdict {class}\" id=\"verdict\"><b>{text}</b>{reasons}{valid}</p>\n")
+    let control = match run.scenario.control {
+        true => "<br>Control experiment: the bars are those of the same load with shedding on.",
+        false => "",
+    };
+    format!("<p class=\"verdict {class}\" id=\"verdict\"><b>{text}</b>{reasons}{valid}{control}</p>\n")
 }
 
 fn checks(run: &Outcome) -> String {

@@ -4,9 +4,10 @@ use std::fmt::Write;
 
 use super::{
     super::outcome::{Outcome, Percentiles, Second, ServerSecond},
-    chart::{Chart, Draw, Line, Phase, Time},
+    chart::{Chart, Draw, Line},
     scale::Scale,
     text::{number, percent},
+    time::{Time, recorded},
 };
 
 const PRIORITIES: [(&str, &str); 5] = [
@@ -23,11 +24,11 @@ const LOW: f64 = 92.0;
 
 /// All charts that have anything to show, and the names of those that have not.
 pub(super) fn html(run: &Outcome) -> String {
-    let seconds = seconds(run);
+    let seconds = recorded(run);
     if seconds.is_empty() {
         return "<p>Nothing was recorded over time.</p>".to_owned();
     }
-    let time = time(run, seconds);
+    let time = Time::of(run, seconds);
     let (shown, empty): (Vec<_>, Vec<_>) = charts(run, seconds).into_iter().partition(Chart::has_data);
     let mut out: String = shown.iter().map(|chart| chart.html(&time)).collect();
     if !empty.is_empty() {
@@ -35,33 +36,6 @@ pub(super) fn html(run: &Outcome) -> String {
         let _ = write!(out, "<p class=\"quiet\">Not measured in this run: {}.</p>", names.join(", "));
     }
     out
-}
-
-/// Without those after the schedule's end in which nothing was offered: the run waited for its last answers.
-fn seconds(run: &Outcome) -> &[Second] {
-    let end = run.phases.iter().map(|phase| phase.to_s).fold(0.0, f64::max);
-    let is_of_the_load = |second: &Second| second.counts.offered > 0 || second.at_s < end || run.spray.is_some();
-    let last = run.series.iter().rposition(is_of_the_load).map_or(0, |index| index + 1);
-    &run.series[..last]
-}
-
-fn time(run: &Outcome, seconds: &[Second]) -> Time {
-    let phase = |phase: &super::super::outcome::PhaseRow| Phase {
-        name: phase.name.clone(),
-        from_s: phase.from_s,
-        to_s: phase.to_s,
-        is_peak: phase.role == "peak",
-    };
-    let end = seconds.last().map_or(1.0, |second| second.at_s + 1.0);
-    let planned = run.phases.iter().map(|phase| phase.to_s).fold(0.0, f64::max);
-    // The last second may be a part of one only.
-    let to_s = if planned > 0.0 && end - planned < 1.0 { planned } else { end.max(planned) };
-    Time {
-        to_s,
-        columns: seconds.iter().map(|second| second.at_s).collect(),
-        column_s: 1.0,
-        phases: run.phases.iter().map(phase).collect(),
-    }
 }
 
 fn charts(run: &Outcome, seconds: &[Second]) -> Vec<Chart> {
@@ -74,7 +48,7 @@ fn charts(run: &Outcome, seconds: &[Second]) -> Vec<Chart> {
         charts.push(latency(title, scale.clone(), seconds, of));
     }
     charts.push(success(seconds));
-    charts.push(limit(seconds));
+    charts.push(limit(seconds, run.scenario.control));
     charts.push(level(seconds));
     let server = |title: &str, about: &str, name: &str, shown, of: fn(&ServerSecond) -> Option<f64>| {
         single(title, about, (name, "blue", Draw::AtEnds), shown, seconds, move |second| of(second.server.as_ref()?))
@@ -109,12 +83,13 @@ fn charts(run: &Outcome, seconds: &[Second]) -> Vec<Chart> {
 }
 
 fn requests(seconds: &[Second]) -> Chart {
-    let line = |name, colour, of: fn(&Second) -> u64| {
-        values(name, colour, Draw::Stacked, seconds, |second| Some(of(second) as f64))
+    let line = |name: &str, colour, of: fn(&Second) -> u64| {
+        let none = if seconds.iter().all(|second| of(second) == 0) { ": none" } else { "" };
+        values(&format!("{name}{none}"), colour, Draw::Stacked, seconds, |second| Some(of(second) as f64))
     };
     let lines = vec![
         line("admitted, answered", "blue", |second| second.counts.ok),
-        line("refused by policy (429)", "orange", |second| second.counts.refused_429),
+        line("refused (429)", "orange", |second| second.counts.refused_429),
         line("shed (503)", "sky", |second| second.counts.refused_503),
         line("failed", "vermillion", |second| second.counts.offered - answered(second)),
     ];
@@ -144,7 +119,7 @@ fn goodput(run: &Outcome, seconds: &[Second]) -> Chart {
         seconds,
         |second| Some(second.counts.ok as f64),
     );
-    let found = [("capacity before", &run.calibration), ("capacity for the peak's mix", &run.calibration_after)];
+    let found = [("capacity before", &run.calibration), ("capacity, peak's mix", &run.calibration_after)];
     for (name, found) in found {
         if let Some(found) = found {
             chart.marks.push((name.into(), if name.ends_with("mix") { "green" } else { "ink" }, found.goodput));
@@ -195,14 +170,17 @@ fn success(seconds: &[Second]) -> Chart {
     }
 }
 
-fn limit(seconds: &[Second]) -> Chart {
+fn limit(seconds: &[Second], control: bool) -> Chart {
     let line = |name, colour, of: fn(&ServerSecond) -> Option<f64>| {
         values(name, colour, Draw::AtEnds, seconds, |second| of(second.server.as_ref()?))
     };
     let lines = vec![line("limit", "ink", |server| server.limit), line("in flight", "blue", |server| server.in_flight)];
     Chart {
         title: "Concurrency limit of the server".into(),
-        about: "and requests that hold a place of it, at the end of each second".into(),
+        about: match control {
+            true => "shedding was off: nobody is turned away at this limit; looked at at the end of each second".into(),
+            false => "and requests that hold a place of it, at the end of each second".into(),
+        },
         height: MIDDLE,
         scale: Scale::linear(most(&lines), 4),
         shown: number,

@@ -64,13 +64,13 @@ fn grouped(text: &str) -> String {
 /// A share as percent. What is not everything never reads `100 %`, what is not nothing never `0 %`.
 pub(super) fn percent(share: f64) -> String {
     let hundred = share * 100.0;
-    match share {
-        1.0 | 0.0 => format!("{hundred:.0}{THIN}%"),
-        0.99..1.0 => format!("{:.2}{THIN}%", (hundred * 100.0 + 1e-6).floor() / 100.0),
-        0.0..0.0001 => format!("&lt;{THIN}0.01{THIN}%"),
-        0.0..0.01 => format!("{hundred:.2}{THIN}%"),
-        _ => format!("{hundred:.1}{THIN}%"),
-    }
+    let text = match share {
+        0.99..1.0 => format!("{:.2}", (hundred * 100.0 + 1e-6).floor() / 100.0),
+        f64::MIN_POSITIVE..0.0001 => return format!("&lt;{THIN}0.01{THIN}%"),
+        0.0..0.01 => format!("{hundred:.2}"),
+        _ => format!("{hundred:.1}"),
+    };
+    format!("{}{THIN}%", grouped(text.trim_end_matches('0').trim_end_matches('.')))
 }
 
 /// A share of two counts; nothing of nothing.
@@ -129,7 +129,7 @@ mod tests {
     fn almost_everything_is_not_everything() {
         let shown = [1.0, 0.999_99, 0.995, 0.5, 0.001, 0.000_001, 0.0, 1.25].map(percent);
         let plain: Vec<_> = shown.iter().map(|text| text.replace(THIN, "")).collect();
-        assert_eq!(plain, ["100%", "99.99%", "99.50%", "50.0%", "0.10%", "&lt;0.01%", "0%", "125.0%"]);
+        assert_eq!(plain, ["100%", "99.99%", "99.5%", "50%", "0.1%", "&lt;0.01%", "0%", "125%"]);
     }
 
     #[test]

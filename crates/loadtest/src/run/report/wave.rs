@@ -2,9 +2,10 @@
 
 use super::{
     super::outcome::{Outcome, RetryWave},
-    chart::{Chart, Draw, Line, Time},
+    chart::{Chart, Draw, Line},
     scale::Scale,
     text::{count, number, percent, share_of},
+    time::Time,
 };
 
 /// Nothing for a scenario without retries.
@@ -37,7 +38,7 @@ fn bins(wave: &RetryWave) -> String {
     };
     let about =
         format!("in bins of {} s; judged are those from {} retries", number(wave.bin_s), count(wave.judged_from));
-    histogram("Retries", about, values, most, wave.mean, &time)
+    histogram(("Retries", "retries"), about, values, most, wave.mean, &time)
 }
 
 fn told(wave: &RetryWave) -> String {
@@ -54,11 +55,11 @@ fn told(wave: &RetryWave) -> String {
         column_s: 1.0,
         phases: Vec::new(),
     };
-    histogram("Retry-After", "how often each value was given".into(), values, most, None, &time)
+    histogram(("Retry-After", "refusals"), "how often each value was given".into(), values, most, None, &time)
 }
 
 fn histogram(
-    title: &str,
+    (title, name): (&str, &str),
     about: String,
     values: Vec<Option<f64>>,
     most: f64,
@@ -71,7 +72,7 @@ fn histogram(
         height: 140.0,
         scale: Scale::linear(most, 4),
         shown: number,
-        lines: vec![Line { name: "clients".into(), colour: "blue", draw: Draw::Stacked, values }],
+        lines: vec![Line { name: name.into(), colour: "blue", draw: Draw::Bars, values }],
         marks: mean.map(|mean| ("mean of the judged".to_owned(), "vermillion", mean)).into_iter().collect(),
     };
     if chart.has_data() { chart.html(time) } else { "<p class=\"quiet\">Nobody came back.</p>".to_owned() }
