@@ -241,5 +241,5 @@ fn a_run_that_found_nothing_is_a_page_too() {
     assert!(!page.contains("NaN"), "{page}");
     let mut run = sample();
     run.series.iter_mut().for_each(|second| second.server = None);
-    assert!(html(&run).contains("Not measured in this run: concurrency limit of the server, shed level"));
+    assert!(html(&run).contains("Not measured in this run: concurrency limit of the server; shed level"));
 }

@@ -8,17 +8,18 @@ use super::{
 };
 
 /// Figures at the top, the first so many that were measured.
-const HEADLINES: [(&str, &str); 16] = [
+const HEADLINES: [(&str, &str); 17] = [
+    ("retry_peak_to_mean", "busiest bin of the retries, times the mean"),
+    ("storm_served", "of the storm's clients were served"),
+    ("jain", "Jain's index of the others' success"),
+    ("success_rest", "success of all but the hot key"),
+    ("spray_keys_per_s", "new keys"),
+    ("spray_bytes_a_key", "memory for each key"),
     ("goodput", "goodput at the peak"),
     ("goodput_of_bound", "of what refusals leave of the capacity"),
     ("success_p0", "success of priority 0 at the peak"),
-    ("p99_p0_ratio", "p99 of priority 0, times the unloaded"),
-    ("recovery_s", "until all is as before"),
-    ("retry_peak_to_mean", "busiest second of retries, times the mean"),
-    ("storm_served", "of the storm's clients were served"),
-    ("jain", "Jain's index of the others' success"),
-    ("spray_keys_per_s", "new keys a second"),
-    ("spray_bytes_a_key", "memory for each key"),
+    ("p99_p0_ratio", "p99 of priority 0 at the peak, times the unloaded"),
+    ("recovery_s", "after the peak, until all is as before"),
     ("success", "success, whole run"),
     ("p99_ms", "p99 latency, whole run"),
     ("refused", "refused, whole run"),
@@ -121,9 +122,12 @@ fn checks(run: &Outcome) -> String {
 }
 
 fn headlines(run: &Outcome) -> String {
+    let has_peak = run.phases.iter().any(|phase| phase.role == "peak");
     let found = HEADLINES.iter().filter_map(|(name, words)| {
         let known = run.figures.iter().find(|figure| figure.name == *name && figure.value.is_some())?;
         let value = figure(known);
+        // Without a phase of that role such a figure is of the whole run.
+        let words = if has_peak { (*words).to_owned() } else { words.replace(" at the peak", "") };
         Some(format!("<div title=\"{}\"><b>{value}</b><span>{words}</span></div>\n", esc(&known.about)))
     });
     let tiles: String = found.take(SHOWN).collect();

@@ -33,7 +33,7 @@ pub(super) fn html(run: &Outcome) -> String {
     let mut out: String = shown.iter().map(|chart| chart.html(&time)).collect();
     if !empty.is_empty() {
         let names: Vec<_> = empty.iter().map(|chart| chart.title.to_lowercase()).collect();
-        let _ = write!(out, "<p class=\"quiet\">Not measured in this run: {}.</p>", names.join(", "));
+        let _ = write!(out, "<p class=\"quiet\">Not measured in this run: {}.</p>", names.join("; "));
     }
     out
 }

@@ -62,6 +62,8 @@ fn latency(of: &Percentiles) -> String {
 
 fn phases(run: &Outcome) -> String {
     let mut rows = String::new();
+    // Retries come long after the phase that they are counted in.
+    let of_a_second = run.retries.is_none();
     for phase in &run.phases {
         let seconds = (phase.to_s - phase.from_s).max(0.001);
         let cores = phase.server_cores.map_or_else(|| NOTHING.to_owned(), number);
@@ -71,12 +73,16 @@ fn phases(run: &Outcome) -> String {
             "<tr><td>{}{role}</td><td>{}</td>{}{}<td>{cores}</td></tr>",
             esc(&phase.name),
             number(seconds),
-            counts(&phase.counts, seconds),
+            counts(&phase.counts, if of_a_second { seconds } else { 1.0 }),
             latency(&phase.latency)
         );
     }
+    let about = match of_a_second {
+        true => "Requests a second; latency in ms; cores that the server used.",
+        false => "Requests, with the retries that came of them; latency in ms; cores that the server used.",
+    };
     let head = format!("<th>phase</th><th>s</th>{COUNTS}{LATENCY}<th>cores</th>");
-    table("phases", "Phases", "Requests a second; latency in ms; cores that the server used.", &head, &rows)
+    table("phases", "Phases", about, &head, &rows)
 }
 
 fn priorities_in_phases(run: &Outcome) -> String {
