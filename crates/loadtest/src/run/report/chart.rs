@@ -120,6 +120,9 @@ impl Chart {
                 Draw::Between | Draw::AtEnds | Draw::Steps => ("line", path(&self.points(time, line))),
             };
             let _ = write!(out, "<path class=\"{class} {}\" d=\"{d}\"/>", line.colour);
+            if class == "line" {
+                let _ = write!(out, "<path class=\"dot {}\" d=\"{}\"/>", line.colour, dots(&self.points(time, line)));
+            }
         }
         for (_, colour, value) in &self.marks {
             let _ = write!(out, "<path class=\"line {colour} mark\" d=\"M0 {:.1}H{WIDE}\"/>", self.y(*value));
@@ -225,18 +228,21 @@ impl Chart {
     }
 }
 
-/// A path through the points, broken where there is none. A point between two gaps becomes a dot.
+/// A path through the points, broken where there is none.
 fn path(points: &[Option<(f64, f64)>]) -> String {
     let mut out = String::new();
-    for piece in points.split(Option::is_none).filter(|piece| !piece.is_empty()) {
+    for piece in points.split(Option::is_none).filter(|piece| piece.len() > 1) {
         for (index, (x, y)) in piece.iter().flatten().enumerate() {
             let _ = write!(out, "{}{x:.1} {y:.1}", if index == 0 { 'M' } else { 'L' });
         }
-        if piece.len() == 1 {
-            out.push_str("h0");
-        }
     }
     out
+}
+
+/// The points between two gaps, that no line goes through: lines without length, whose round ends are seen.
+fn dots(points: &[Option<(f64, f64)>]) -> String {
+    let alone = points.split(Option::is_none).filter(|piece| piece.len() == 1);
+    alone.flatten().flatten().map(|(x, y)| format!("M{x:.1} {y:.1}h0")).collect()
 }
 
 #[cfg(test)]

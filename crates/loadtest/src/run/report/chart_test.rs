@@ -40,7 +40,8 @@ fn paths(html: &str, class: &str) -> Vec<String> {
 fn a_line_has_a_gap_where_data_is_missing_and_a_dot_where_it_stands_alone() {
     let values = [Some(0.0), Some(5.0), None, Some(10.0), None];
     let html = chart(Draw::Between, &[&values]).html(&time(5));
-    assert_eq!(paths(&html, "line"), ["M100.0 100.0L300.0 50.0M700.0 0.0h0"]);
+    assert_eq!(paths(&html, "line"), ["M100.0 100.0L300.0 50.0"]);
+    assert_eq!(paths(&html, "dot"), ["M700.0 0.0h0"]);
 }
 
 #[test]

@@ -62,7 +62,9 @@ fn sentence(run: &Outcome) -> String {
     if facts.passengers > 0 {
         let _ = write!(text, " from {} passengers", count(facts.passengers.into()));
     }
-    let _ = write!(text, " at {} address{}", facts.sources, if facts.sources == 1 { "" } else { "es" });
+    if run.spray.is_none() {
+        let _ = write!(text, " at {} address{}", facts.sources, if facts.sources == 1 { "" } else { "es" });
+    }
     let whose = if server.own { "a server of this tool's own" } else { "the server" };
     let _ = write!(text, " were sent to {whose} at <code>{}</code>", esc(&server.url));
     let place = if server.pinned { "on one core, the generator on another" } else { "beside the generator" };

@@ -80,13 +80,12 @@ fn command(run: &Outcome) -> String {
     } else {
         let _ = write!(text, " --url {}", quoted(&run.server.url));
     }
-    if !run.phases.is_empty() {
-        // Without it a relative scenario measures its base anew.
-        let _ = write!(text, " --rate {} --seconds {}", facts.base_rate, facts.seconds);
+    match &run.spray {
+        Some(spray) => write!(text, " --keys {}", spray.keys_asked),
+        // Without a rate a relative scenario measures its base anew.
+        None => write!(text, " --rate {} --seconds {}", facts.base_rate, facts.seconds),
     }
-    if let Some(spray) = &run.spray {
-        let _ = write!(text, " --keys {}", spray.keys_asked);
-    }
+    .unwrap_or_default();
     let _ = write!(text, " --passengers {} --seed {}", facts.passengers, facts.seed);
     for (given, option) in [(run.server.pinned, " --pin"), (facts.control, " --control")] {
         text.push_str(if given { option } else { "" });
@@ -106,6 +105,13 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_spray_has_keys_and_no_schedule_to_stretch() {
+        let spray = Some(super::super::super::outcome::Spray { keys_asked: 9, ..Default::default() });
+        let text = command(&Outcome { spray, ..Outcome::default() });
+        assert!(text.contains(" --keys 9") && !text.contains("--seconds"), "{text}");
+    }
 
     #[test]
     fn words_for_a_shell_stay_one_word() {
