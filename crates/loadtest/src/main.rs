@@ -62,6 +62,8 @@ enum Command {
     ///
     /// Exit code: 0 when every check held, 1 when one did not, 2 when it could not run or the generator could not keep up.
     Run(Box<run::RunOptions>),
+    /// Makes the HTML report anew from a run's JSON.
+    Report(run::ReportOptions),
 }
 
 fn main() -> ExitCode {
@@ -69,7 +71,7 @@ fn main() -> ExitCode {
     // A run's generator has one core: threads that wake each other would cost more than they bring.
     let runtime = match &command {
         Command::Replay(_) => Builder::new_multi_thread().enable_all().build(),
-        Command::Run(_) => Builder::new_current_thread().enable_all().build(),
+        Command::Run(_) | Command::Report(_) => Builder::new_current_thread().enable_all().build(),
     };
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -94,6 +96,7 @@ async fn execute(command: Command) -> Result<bool, String> {
         match command {
             Command::Replay(options) => replay::run(*options, interrupt.clone()).await,
             Command::Run(options) => run::run(*options, interrupt.clone()).await,
+            Command::Report(options) => run::report_again(&options),
         }
     };
     tokio::select! {

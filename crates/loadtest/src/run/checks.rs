@@ -48,6 +48,26 @@ impl Check {
         Ok(Self { figure, compares, bar })
     }
 
+    /// The figure's name.
+    pub(crate) fn figure(&self) -> &'static str {
+        self.figure
+    }
+
+    /// What the figure must reach, or must not.
+    pub(crate) fn bar(&self) -> f64 {
+        self.bar
+    }
+
+    /// The sign between them, as HTML.
+    pub(crate) fn sign(&self) -> &'static str {
+        match self.compares {
+            Compares::AtMost => "≤",
+            Compares::AtLeast => "≥",
+            Compares::Below => "&lt;",
+            Compares::Above => "&gt;",
+        }
+    }
+
     /// Whether it holds; not for a figure that was not measured.
     pub(crate) fn look(&self, figures: &[Figure]) -> CheckRow {
         let value = figures.iter().find(|figure| figure.name == self.figure).and_then(|figure| figure.value);

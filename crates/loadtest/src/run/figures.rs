@@ -39,9 +39,9 @@ pub(crate) const ALL: &[Known] = &[
     known("success_rest", "share", "requests of all but the hot key that succeeded"),
     known("refused", "share", "requests refused (429, 503), whole run"),
     known("p50_ms", "ms", "latency of requests that succeeded, median, whole run"),
-    known("p99_ms", "ms", "the same, 99th percentile"),
+    known("p99_ms", "ms", "latency of requests that succeeded, 99th percentile, whole run"),
     known("p99_p0_ms", "ms", "latency of priority 0 that succeeded, 99th percentile, at the peak"),
-    known("p99_p0_ratio", "", "that, as a multiple of the same while unloaded"),
+    known("p99_p0_ratio", "", "p99 of priority 0 at the peak, as a multiple of the same while unloaded"),
     known(
         "recovery_s",
         "s",

@@ -43,7 +43,7 @@ use crowd::Crowd;
 use engine::Engine;
 use measure::Remains;
 use observe::{Sights, cpu_seconds};
-pub(crate) use options::RunOptions;
+pub(crate) use options::{ReportOptions, RunOptions};
 use outcome::{Calibration, Outcome};
 use scenario::{Role, Scenario};
 use target::Target;
@@ -90,6 +90,18 @@ pub(crate) async fn run(options: RunOptions, interrupt: Halt) -> Result<bool, St
         true => Ok(outcome.checks.iter().all(|check| check.holds)),
         false => Err(format!("the run is not valid: {}", outcome.validity.reasons.join("; "))),
     }
+}
+
+/// The report of an earlier run, from its JSON; always true, for what a run's checks said is in it.
+///
+/// # Errors
+/// Why the file could not be read or the report not be written, in words.
+pub(crate) fn report_again(options: &ReportOptions) -> Result<bool, String> {
+    let wrong = |file: &Path, what: String| format!("{}: {what}", file.display());
+    let text = std::fs::read_to_string(&options.file).map_err(|e| wrong(&options.file, e.to_string()))?;
+    let outcome: Outcome = serde_json::from_str(&text).map_err(|e| wrong(&options.file, e.to_string()))?;
+    std::fs::write(&options.html, report::html(&outcome)).map_err(|e| wrong(&options.html, e.to_string()))?;
+    Ok(true)
 }
 
 #[allow(clippy::print_stdout, reason = "the list is what was asked for")]

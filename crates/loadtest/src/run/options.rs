@@ -82,6 +82,17 @@ pub(crate) struct RunOptions {
     pub(crate) html: Option<PathBuf>,
 }
 
+/// The options of `loadtest report`.
+#[derive(Args, Clone)]
+pub(crate) struct ReportOptions {
+    /// What `loadtest run --json` wrote
+    pub(crate) file: PathBuf,
+
+    /// Where the report goes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: PathBuf,
+}
+
 /// The figures that checks are about, for the help.
 static FIGURES: LazyLock<String> = LazyLock::new(|| {
     let line = |known: &figures::Known| format!("  {:<19} {:<6} {}\n", known.name, known.unit, known.about);
