@@ -162,8 +162,8 @@ impl Gate {
         }
     }
 
-    /// Ends the window if it is over. Requests that finish do it too; call it every second or so, for the level of a gate
-    /// through which nobody comes any more.
+    /// Ends the window if it is over. Requests that finish do it too; call it some times a second, for the limit and the
+    /// level of a gate through which nobody comes any more.
     pub fn tick(&self, now: Nanos) {
         self.shared.end_window(now);
     }
