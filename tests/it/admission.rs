@@ -196,12 +196,33 @@ async fn what_matters_less_is_shed_and_what_matters_most_is_served() {
         let answer = gateway.public().get("/v1/ride-states").send().await;
         answer.problem(503, "temporary-reduced-capacity");
         assert!(left(&answer, "address") < 99, "{answer:#?}");
+        // What plays a partner takes no place and needs none.
+        Passenger::read_code(&gateway.public(), &waiting.phone).await;
         riding.api.get("/v1/rides/current").send().await.expect(200);
         riding.api.get(&format!("/v1/rides/{}", text(&ride["id"]))).send().await.expect(200);
         waiting.api.get("/v1/rides/current").send().await.expect(204);
     })
     .await;
     gateway.public().get("/v1/ride-states").send().await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_who_opens_the_app_at_once_is_served_and_again_when_they_do_it_again() {
+    let gateway = Gateway::start().await;
+    for _ in 0..3 {
+        let everybody = join_all((0..100).map(|_| gateway.passenger())).await;
+        for path in ["/v1/me", "/v1/rides", "/v1/ride-states"] {
+            for answer in join_all(everybody.iter().map(|passenger| passenger.api.get(path).send())).await {
+                answer.expect(200);
+            }
+        }
+        for quote in join_all(everybody.iter().map(|passenger| passenger.api.post("/v1/quotes", &trip()).send())).await
+        {
+            quote.expect(201);
+        }
+    }
+    let gate = &gateway.internal().get("/internal/v1/traffic").send().await.expect(200)["gate"];
+    assert!(gate["limit"].as_u64().unwrap() >= 400, "{gate}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

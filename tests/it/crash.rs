@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::harness::{Burst, EventStream, Gateway, NO_LIMITS, failing, text};
+use crate::harness::{Burst, EventStream, Gateway, failing, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_rides_survive_a_crash_at_every_step_and_run_to_their_end() {
@@ -37,7 +37,7 @@ async fn acknowledged_rides_survive_a_crash_at_every_step_and_run_to_their_end()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_while_the_power_went_is_there() {
-    let mut gateway = Gateway::start_with(&[NO_LIMITS]).await;
+    let mut gateway = Gateway::start().await;
     let burst = Burst::new(&gateway).await;
     let (answers, ()) = burst.send(4, async || gateway.crash_and_restart().await).await;
     burst.has_one_ride_each(answers).await;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Event, EventStream, Gateway, NO_LIMITS, eventually, text};
+use crate::harness::{Event, EventStream, Gateway, eventually, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_begins_with_now_and_misses_nothing() {
@@ -120,7 +120,7 @@ async fn position_at(stream: &mut EventStream, lat: f64) -> Event {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_followers_see_the_same() {
-    let gateway = Gateway::start_with(&[NO_LIMITS]).await;
+    let gateway = Gateway::start().await;
     let (passenger, driver) = (gateway.passenger().await, gateway.driver("ana"));
     let id = text(&passenger.request_authorised_ride().await["id"]);
     let streams = futures_util::future::join_all((0..50).map(|_| passenger.follow(&id))).await;

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use time::OffsetDateTime;
 
-use crate::harness::{Gateway, NO_LIMITS, instant, text};
+use crate::harness::{Gateway, instant, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_ride_says_where_it_is_and_what_it_costs() {
@@ -69,7 +69,7 @@ async fn a_second_request_with_the_same_key_returns_the_first_ride() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_requests_with_one_key_make_one_ride_and_equal_answers() {
-    let gateway = Gateway::start_with(&[NO_LIMITS]).await;
+    let gateway = Gateway::start().await;
     let passenger = gateway.passenger().await;
     let quote = passenger.quote().await;
     let answers = join_all((0..200).map(|_| passenger.try_request(&quote, "one-key"))).await;
@@ -84,7 +84,7 @@ async fn two_hundred_requests_with_one_key_make_one_ride_and_equal_answers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_requests_with_different_keys_make_one_ride() {
-    let gateway = Gateway::start_with(&[NO_LIMITS]).await;
+    let gateway = Gateway::start().await;
     let passenger = gateway.passenger().await;
     let quote = passenger.quote().await;
     let keys: Vec<String> = (0..200).map(|i| format!("key-{i}")).collect();

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::harness::{
-    Answer, Burst, EventStream, Gateway, NO_LIMITS, PATIENCE, Passenger, eventually, slow, text, trip,
+    Answer, Burst, EventStream, Gateway, PATIENCE, Passenger, eventually, slow, text, trip,
 };
 
 /// A quote asks four times: together less than the 2 s that partners get, and more than a signal needs.
@@ -140,7 +140,7 @@ async fn an_idle_connection_does_not_hold_up_the_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_answered_while_it_ends_is_true() {
-    let mut gateway = Gateway::start_with(&[NO_LIMITS]).await;
+    let mut gateway = Gateway::start().await;
     let burst = Burst::new(&gateway).await;
     // Whoever gets no answer was not let in any more.
     let (answers, code) = burst.send(1, async || gateway.stop().await).await;

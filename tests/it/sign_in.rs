@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::harness::{Answer, Api, Gateway, NO_LIMITS, Passenger, eventually, fresh_phone, instant, passed, text};
+use crate::harness::{Answer, Api, Gateway, Passenger, eventually, fresh_phone, instant, passed, text};
 
 /// Tries a code on a challenge.
 async fn try_code(public: &Api, challenge: &str, code: &str) -> Answer {
@@ -118,7 +118,7 @@ async fn a_challenge_that_never_was_is_not_accepted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_code_signs_in_once_however_many_try() {
-    let gateway = Gateway::start_with(&[NO_LIMITS]).await;
+    let gateway = Gateway::start().await;
     let public = gateway.public();
     let (challenge, code) = Passenger::challenge(&public, &fresh_phone()).await;
     let tries = (0..20).map(|_| try_code(&public, &challenge, &code));
@@ -131,7 +131,7 @@ async fn one_code_signs_in_once_however_many_try() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_guesses_at_once_are_not_more_than_one_after_the_other() {
-    let gateway = Gateway::start_with(&[NO_LIMITS, ("auth.otp_attempts", "5")]).await;
+    let gateway = Gateway::start_with(&[("auth.otp_attempts", "5")]).await;
     let public = gateway.public();
     let (challenge, code) = Passenger::challenge(&public, &fresh_phone()).await;
     let wrong = other_than(&code);

@@ -23,6 +23,8 @@ use crate::compose::RESTART;
 const TIMEOUT_SWEEP: Duration = Duration::from_millis(500);
 const HOUSEKEEPING: Duration = Duration::from_secs(600);
 const MEMORY_SWEEP: Duration = Duration::from_secs(10);
+/// Requests that finish let the gate look at how it goes; with nobody there it must still come back to its calm limit.
+const GATE: Duration = Duration::from_millis(250);
 const GAUGES: Duration = Duration::from_secs(5);
 
 /// What the tasks work on.
@@ -48,6 +50,7 @@ pub(crate) fn start(deps: Deps, registry: &Registry) -> Result<(), Box<dyn Error
     tasks.every("ride-timeouts", TIMEOUT_SWEEP, Tasks::time_out_rides);
     tasks.every("housekeeping", HOUSEKEEPING, Tasks::clean);
     tasks.every("memory-sweep", MEMORY_SWEEP, Tasks::forget);
+    tasks.every("gate", GATE, Tasks::look_at_the_gate);
     tasks.every("gauges", GAUGES, Tasks::measure);
     Ok(())
 }
@@ -88,6 +91,11 @@ impl Tasks {
     async fn forget(self: Arc<Self>) -> Result<(), StoreError> {
         self.deps.admission.sweep(Nanos::since_start_of(&self.deps.started));
         self.deps.positions.forget_old(self.deps.clock.now());
+        Ok(())
+    }
+
+    async fn look_at_the_gate(self: Arc<Self>) -> Result<(), StoreError> {
+        self.deps.admission.gate().tick(Nanos::since_start_of(&self.deps.started));
         Ok(())
     }
 

@@ -17,6 +17,8 @@ const RISE: f64 = 1.05;
 const FALL: f64 = 0.9;
 /// A request of a slower route weighs no more than this in a window's verdict, in microseconds.
 const HEAVIEST_US: u64 = 100_000;
+/// A request that took more than so many times what it may counts as if it had taken that.
+const SLOWEST: u64 = 64;
 /// There is no estimate yet.
 const UNKNOWN: u64 = 0;
 
@@ -35,7 +37,9 @@ pub(super) struct Verdict {
     /// What the request is worth: its route's unloaded latency in microseconds, so that a window is judged by the work
     /// done in it and a hundred quick look-ups do not outvote the one write that is stuck.
     pub(super) work: u64,
-    pub(super) slow: bool,
+    /// Nothing when it was not slow. Otherwise its work times what it took above the bound, in bounds: 0 just above it,
+    /// the work itself at twice the bound.
+    pub(super) excess: Option<u64>,
 }
 
 /// When a request is slow.
@@ -63,9 +67,11 @@ impl Baseline {
             self.fastest.fetch_min(latency.max(1), Relaxed);
         }
         self.seen.fetch_add(Seen::one(latency > unloaded, quiet), Relaxed);
-        (unloaded != UNKNOWN).then(|| Verdict {
-            work: (unloaded / 1000).clamp(1, HEAVIEST_US),
-            slow: latency > self.slow_over.load(Relaxed),
+        (unloaded != UNKNOWN).then(|| {
+            let work = (unloaded / 1000).clamp(1, HEAVIEST_US);
+            let bound = self.slow_over.load(Relaxed).max(1);
+            let over = || latency.min(bound.saturating_mul(SLOWEST)) - bound;
+            Verdict { work, excess: (latency > bound).then(|| work.saturating_mul(over()) / bound) }
         })
     }
 

@@ -14,17 +14,19 @@ pub struct GateConfig {
     /// Whether a request is refused, only counted as one that would have been, or not looked at.
     pub mode: GateMode,
     /// The part of the limit that each priority may fill, from priority 0 to 4: the first is 1, none is above the one
-    /// before it. Thousandths count. What is left above the second share is kept free for rides under way.
+    /// before it. Thousandths count. What is left above the second share is kept free for rides under way, which may fill
+    /// `initial` places even when the limit is below that.
     pub shares: [f64; Priority::COUNT],
-    /// The limit never falls below this many requests, 1…10,000. It must be enough to keep the machine busy: at the
-    /// least limit there is still progress, and priority 0 has all of it but what others took before.
+    /// The limit never falls below this many requests, 1…10,000. Their shares of it must be enough to keep the machine busy,
+    /// and are what rides under way wait behind.
     pub min_limit: u32,
     /// The limit never rises above this many requests, `min_limit`…10,000.
     pub max_limit: u32,
-    /// The limit of a process that has not measured anything, `min_limit`…`max_limit`.
+    /// The limit of a calm server, `min_limit`…`max_limit`: a process begins with it, and comes back to it within two
+    /// seconds in which nobody is turned away and nothing is slow. So many may wait for each other in a burst.
     pub initial: u32,
-    /// How many times its unloaded latency a request may take before the limit shrinks, 1.1…100. It shrinks when that is
-    /// so for more than half of the work of a window.
+    /// How many times its unloaded latency a request may take, 1.1…100. The limit shrinks when it is longer for more than
+    /// half of the work while somebody finds no place, and that lasts.
     pub tolerance: f64,
     /// Milliseconds, 0…10,000: a request that took no longer is not slow, whatever its route's unloaded latency is. Noise
     /// of the machine hides below it.
@@ -54,7 +56,7 @@ impl Default for GateConfig {
             shares: [1.0, 0.6, 0.5, 0.4, 0.3],
             min_limit: 10,
             max_limit: 1000,
-            initial: 24,
+            initial: 400,
             tolerance: 3.0,
             floor_ms: 5,
             window_ms: 100,
@@ -98,12 +100,15 @@ impl GateConfig {
     }
 
     /// How many requests there may be for another one of each priority to enter, at `limit`.
+    /// Priority 0 keeps the places of a calm server: it must find one while what entered before the limit fell is still in.
     pub(super) fn ceilings(&self, limit: u32) -> [u32; Priority::COUNT] {
-        self.shares.map(|share| {
+        let mut ceilings = self.shares.map(|share| {
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share is 0 to 1")]
             let thousandths = (share * 1000.0).round() as u64;
             u32::try_from((u64::from(limit) * thousandths).div_ceil(1000)).unwrap_or(limit)
-        })
+        });
+        ceilings[0] = limit.max(self.initial);
+        ceilings
     }
 
     pub(super) fn floor(&self) -> Duration {
@@ -160,8 +165,8 @@ mod tests {
 
     #[test]
     fn a_share_of_the_limit_is_exact_and_leaves_everyone_a_place() {
-        let config = GateConfig { shares: [1.0, 0.7, 0.5, 0.1, 0.001], ..GateConfig::default() };
-        assert_eq!(config.ceilings(30), [30, 21, 15, 3, 1]);
-        assert_eq!(config.ceilings(1), [1; 5]);
+        let config = GateConfig { shares: [1.0, 0.7, 0.5, 0.1, 0.001], initial: 30, ..GateConfig::default() };
+        assert_eq!(config.ceilings(60), [60, 42, 30, 6, 1]);
+        assert_eq!(config.ceilings(1), [30, 1, 1, 1, 1], "rides under way keep the places of a calm server");
     }
 }

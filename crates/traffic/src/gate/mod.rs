@@ -1,7 +1,8 @@
 //! The gate: a limit of work in progress that finds itself, and a share of it for each priority.
 //!
 //! A request of priority *p* enters while fewer than `share[p] × limit` are in. Nobody waits: there is a place or there is
-//! none. The more there is in progress, the more priorities are shut, the least important first:
+//! none. The more there is in progress, the more priorities are shut, the least important first. Rides under way always
+//! have the places of a calm server, however small the limit is for the others:
 //!
 //! | level | shut | what a passenger notices |
 //! |---|---|---|
@@ -109,7 +110,7 @@ impl Gate {
         let control = Control::new(config);
         let shared = Arc::new(Shared {
             mode: AtomicU8::new(control.config.mode as u8),
-            places: Places::new(control.ceilings()),
+            places: Places::new(control.limit(), control.ceilings()),
             judged: Judged::new(),
             judged_since: AtomicU64::new(0),
             window_ends: AtomicU64::new(0),
@@ -161,8 +162,8 @@ impl Gate {
         }
     }
 
-    /// Ends the window if it is over. Requests that finish do it too; call it every second or so, for the level of a gate
-    /// through which nobody comes any more.
+    /// Ends the window if it is over. Requests that finish do it too; call it some times a second, for the limit and the
+    /// level of a gate through which nobody comes any more.
     pub fn tick(&self, now: Nanos) {
         self.shared.end_window(now);
     }
@@ -227,7 +228,7 @@ impl Shared {
         }
         let peak = self.places.take_peak();
         self.level.store(control.hold(self.places.level(peak), now), Relaxed);
-        if control.step(peak, self.places.take_turned_away(), self.judged.take()) {
+        if control.step(now, peak, self.places.take_turned_away(), self.judged.take()) {
             self.judged_since.store(now.0, Relaxed);
         }
         self.publish(&control);
@@ -235,7 +236,7 @@ impl Shared {
 
     /// Tells those who enter what was decided.
     fn publish(&self, control: &Control) {
-        self.places.set_ceilings(control.ceilings());
+        self.places.set_limit(control.limit(), control.ceilings());
         self.quiet_below.store(control.quiet_below(), Relaxed);
     }
 

@@ -43,7 +43,7 @@ fn pass(gate: &Gate, priority: Priority, most: u32, finish: bool) {
 #[test]
 fn of_three_no_more_than_the_limit_are_in_and_in_the_end_nobody() {
     check(3, || {
-        let places = Arc::new(Places::new([2, 1, 1, 1, 1]));
+        let places = Arc::new(Places::new(2, [2, 1, 1, 1, 1]));
         let pass = |priority| {
             let places = Arc::clone(&places);
             move || {

@@ -12,14 +12,16 @@ pub(super) struct Places {
     peak: AtomicU32,
     /// 1: somebody found no place since somebody asked.
     turned_away: AtomicU32,
-    /// For each priority: how many are in when no other one may enter. The first is the limit itself.
+    /// Only for those who ask what it is.
+    limit: AtomicU32,
+    /// For each priority: how many are in when no other one may enter.
     ceilings: [AtomicU32; Priority::COUNT],
 }
 
 impl Places {
-    pub(super) fn new(ceilings: [u32; Priority::COUNT]) -> Self {
-        let [in_flight, peak, turned_away] = [0; 3].map(AtomicU32::new);
-        Self { in_flight, peak, turned_away, ceilings: ceilings.map(AtomicU32::new) }
+    pub(super) fn new(limit: u32, ceilings: [u32; Priority::COUNT]) -> Self {
+        let [in_flight, peak, turned_away, limit] = [0, 0, 0, limit].map(AtomicU32::new);
+        Self { in_flight, peak, turned_away, limit, ceilings: ceilings.map(AtomicU32::new) }
     }
 
     /// Takes a place if there is one for `priority`; tells how many were in before, either way.
@@ -53,10 +55,11 @@ impl Places {
     }
 
     pub(super) fn limit(&self) -> u32 {
-        self.ceilings[0].load(Relaxed)
+        self.limit.load(Relaxed)
     }
 
-    pub(super) fn set_ceilings(&self, ceilings: [u32; Priority::COUNT]) {
+    pub(super) fn set_limit(&self, limit: u32, ceilings: [u32; Priority::COUNT]) {
+        self.limit.store(limit, Relaxed);
         for (ceiling, value) in self.ceilings.iter().zip(ceilings) {
             ceiling.store(value, Relaxed);
         }

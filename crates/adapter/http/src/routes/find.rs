@@ -7,8 +7,8 @@ use traffic::{Class, Priority};
 use super::{Route, TABLE};
 
 /// What is served beside the API. Pages are never more important than what is the same for everybody. The sandbox, which is
-/// never there in production, plays partners: what a partner is told is nobody's load, and must get through when a test
-/// has made the gateway busy.
+/// never there in production, plays partners: what a partner is told is nobody's load, so it takes no place among the work
+/// in progress, and gets through when a test has made the gateway busy.
 const PAGES: &[Route] = &[
     page("GET", "/docs"),
     page("GET", "/docs/problems"),

@@ -1,6 +1,7 @@
 //! The gate in front of a small model of a service: some servers, one line before them, arrivals by chance. Time is a
 //! number, chance is seeded: every run is the same.
 
+mod bursts;
 mod rules;
 
 use std::{
@@ -36,6 +37,8 @@ struct World {
     /// One request in so many takes twenty times longer. 0: none does.
     stall_in: u64,
     now: f64,
+    /// When the gate is looked at next, whether anybody comes or not.
+    tick: f64,
     chance: u64,
     arrivals: BinaryHeap<Reverse<(u64, usize)>>,
     line: VecDeque<Job>,
@@ -78,6 +81,7 @@ impl World {
             slowness: 1.0,
             stall_in: 0,
             now: 0.0,
+            tick: 0.0,
             chance: 7,
             arrivals: BinaryHeap::new(),
             line: VecDeque::new(),
@@ -103,7 +107,8 @@ impl World {
         loop {
             let arrival = self.arrivals.peek().map_or(u64::MAX, |Reverse((at, _))| *at) as f64;
             let answer = self.busy.peek().map_or(u64::MAX, |Reverse(busy)| busy.until) as f64;
-            let next = arrival.min(answer);
+            // Whoever watches the process looks at the gate too.
+            let next = arrival.min(answer).min(self.tick);
             while look < next.min(end) {
                 report.limits.push(self.gate.state().limit);
                 look += 0.01 * SECOND;
@@ -113,7 +118,10 @@ impl World {
                 return report;
             }
             self.now = next;
-            if answer <= arrival {
+            if next == self.tick {
+                self.gate.tick(Nanos(self.now as u64));
+                self.tick += 0.2 * SECOND;
+            } else if answer <= arrival {
                 self.answer(&mut report)
             } else {
                 self.arrive(&mut report)
@@ -126,10 +134,22 @@ impl World {
         }
     }
 
+    /// So many requests at this moment; how many were let in.
+    fn burst(&mut self, requests: usize, flow: Flow) -> u64 {
+        let mut report = Report::default();
+        for _ in 0..requests {
+            self.come(flow, &mut report);
+        }
+        report.admitted.iter().sum()
+    }
+
     fn arrive(&mut self, report: &mut Report) {
         let Some(Reverse((_, index))) = self.arrivals.pop() else { return };
         self.schedule(index);
-        let flow = self.flows[index];
+        self.come(self.flows[index], report);
+    }
+
+    fn come(&mut self, flow: Flow, report: &mut Report) {
         report.offered[flow.priority.index()] += 1;
         if let Ok(permit) = self.gate.enter(flow.priority, Nanos(self.now as u64)) {
             report.admitted[flow.priority.index()] += 1;
