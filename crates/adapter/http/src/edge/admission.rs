@@ -2,7 +2,7 @@
 //! A refusal touches no database and waits for no body.
 
 use actix_web::{
-    Error, HttpMessage, HttpResponse,
+    Error, HttpMessage,
     dev::{Service, ServiceRequest, ServiceResponse},
     http::{
         Method,
@@ -10,7 +10,7 @@ use actix_web::{
     },
     web,
 };
-use traffic::{Caller, Class, Nanos};
+use traffic::{Caller, Class, Nanos, Shed};
 use usecase::auth::access;
 
 use super::{
@@ -49,56 +49,44 @@ impl Entry for Admitted {
     {
         // A browser asks whether it may ask: nobody's request yet.
         let Some(route) = passage.route.filter(|_| !is_preflight(&request)) else { return service.call(request).await };
-        let refused = match self.admit(&request, &route, passage).await {
-            Ok(auth) => {
-                if !request.query_string().is_empty()
-                    && route.takes_no_query
-                    // Who has a bad token hears of that first.
-                    && !matches!(auth, Auth::Denied(_))
-                    && let Err(problem) = Query::of(request.request(), &[])
-                {
-                    return Ok(request.error_response(problem));
-                }
-                // Nobody else's body matters: they are told to sign in.
-                let is_heard = matches!(auth, Auth::Verified(_)) || route.class == Class::SignIn;
-                if !matches!(auth, Auth::Missing) {
-                    request.extensions_mut().insert(auth);
-                }
-                let rest = if is_heard { body::arrive(&mut request).await } else { None };
-                match rest {
-                    Some(rest) => {
-                        passage.permit = None;
-                        rest.wait(&request).await;
-                        let now = Nanos::since_start_of(&self.api.started);
-                        self.enter(&request, &route, passage, now).err()
-                    }
-                    None => None,
-                }
-            }
-            Err(refused) => Some(refused),
+        let auth = match self.admit(&request, &route, passage).await {
+            Ok(auth) => auth,
+            Err(refused) => return Ok(self.refuse(request, &refused, passage).await),
         };
-        let Some(refused) = refused else { return service.call(request).await };
-        discard(request.take_payload()).await;
-        Ok(request.into_response(refused))
+        if !request.query_string().is_empty()
+            && route.takes_no_query
+            // Who has a bad token hears of that first.
+            && !matches!(auth, Auth::Denied(_))
+            && let Err(problem) = Query::of(request.request(), &[])
+        {
+            return Ok(request.error_response(problem));
+        }
+        match self.hear(&mut request, &route, auth, passage).await {
+            Ok(()) => service.call(request).await,
+            Err(refused) => Ok(self.refuse(request, &refused, passage).await),
+        }
     }
+}
+
+/// Why a request is not let in.
+enum Refused {
+    /// The decision that was made last says why.
+    OverQuota,
+    /// There is too much work in progress.
+    NoPlace(Shed),
 }
 
 impl Admitted {
     /// The checks in their order; what a later one refuses, an earlier one has taken, but for the place, which is given
     /// back.
-    async fn admit(
-        &self,
-        request: &ServiceRequest,
-        route: &RouteRef,
-        passage: &mut Passage,
-    ) -> Result<Auth, HttpResponse> {
+    async fn admit(&self, request: &ServiceRequest, route: &RouteRef, passage: &mut Passage) -> Result<Auth, Refused> {
         let api = &**self.api;
         let address = address::of(request.request(), &self.config);
         let first = api.admission.check_address(address, route.class, passage.now);
-        if let Some(decision) = passage.spoken.refused(first) {
-            return Err(refusal::over_quota(decision, request.path(), &api.entropy));
+        if !passage.spoken.admits(first) {
+            return Err(Refused::OverQuota);
         }
-        self.enter(request, route, passage, passage.now)?;
+        self.enter(route, passage, passage.now)?;
         let auth = authenticate(request.headers(), api);
         let (passenger, device) = match &auth {
             Auth::Verified(access) => (Some(access.passenger_id.value()), access.device_id.as_deref()),
@@ -106,31 +94,54 @@ impl Admitted {
         };
         let caller = Caller { address, passenger, device };
         let second = api.admission.check_caller(caller, route.class, passage.now).await;
-        if let Some(decision) = passage.spoken.refused(second) {
+        if !passage.spoken.admits(second) {
             passage.permit = None;
-            return Err(refusal::over_quota(decision, request.path(), &api.entropy));
+            return Err(Refused::OverQuota);
         }
         Ok(auth)
     }
 
     /// Takes a place among the work in progress. What plays a partner is none of it.
-    fn enter(
-        &self,
-        request: &ServiceRequest,
-        route: &RouteRef,
-        passage: &mut Passage,
-        now: Nanos,
-    ) -> Result<(), HttpResponse> {
+    fn enter(&self, route: &RouteRef, passage: &mut Passage, now: Nanos) -> Result<(), Refused> {
         if route.is_of_sandbox {
             return Ok(());
         }
-        match self.api.admission.gate().enter(route.priority, now) {
-            Ok(permit) => {
-                passage.permit = Some(permit);
-                Ok(())
-            }
-            Err(shed) => Err(refusal::shed(&shed, request.path(), &self.api.entropy)),
+        let permit = self.api.admission.gate().enter(route.priority, now).map_err(Refused::NoPlace)?;
+        passage.permit = Some(permit);
+        Ok(())
+    }
+
+    /// Hands the token on and has the body read, if anybody will look at it. Whoever sends a body slowly has no place
+    /// meanwhile, and needs another one then.
+    async fn hear(
+        &self,
+        request: &mut ServiceRequest,
+        route: &RouteRef,
+        auth: Auth,
+        passage: &mut Passage,
+    ) -> Result<(), Refused> {
+        // Nobody else's body matters: they are told to sign in.
+        let is_heard = matches!(auth, Auth::Verified(_)) || route.class == Class::SignIn;
+        if !matches!(auth, Auth::Missing) {
+            request.extensions_mut().insert(auth);
         }
+        if !is_heard {
+            return Ok(());
+        }
+        let Some(rest) = body::arrive(request).await else { return Ok(()) };
+        passage.permit = None;
+        rest.wait(request).await;
+        self.enter(route, passage, Nanos::since_start_of(&self.api.started))
+    }
+
+    async fn refuse(&self, mut request: ServiceRequest, refused: &Refused, passage: &Passage) -> ServiceResponse {
+        let (path, entropy) = (request.path(), &self.api.entropy);
+        let answer = match refused {
+            Refused::OverQuota => refusal::over_quota(passage.spoken.last(), path, entropy),
+            Refused::NoPlace(shed) => refusal::shed(shed, path, entropy),
+        };
+        discard(request.take_payload()).await;
+        request.into_response(answer)
     }
 }
 

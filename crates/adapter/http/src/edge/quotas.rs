@@ -23,11 +23,17 @@ pub(super) struct Spoken {
 pub(crate) struct OfHandler(pub(crate) Vec<Quota<'static>>);
 
 impl Spoken {
-    /// Takes note of a decision, and gives it back if it refuses.
-    pub(super) fn refused(&mut self, decision: Decision) -> Option<&Decision> {
+    /// Takes note of a decision, and tells whether it lets the request go on.
+    pub(super) fn admits(&mut self, decision: Decision) -> bool {
+        let is_admitted = decision.is_admitted();
         // There are two.
         let _ = self.decisions.try_push(decision);
-        self.decisions.last().filter(|decision| !decision.is_admitted())
+        is_admitted
+    }
+
+    /// The decision that was made last.
+    pub(super) fn last(&self) -> Option<&Decision> {
+        self.decisions.last()
     }
 
     /// Both fields, one item a limit. Units are requests, which the draft takes for granted where nothing else is said; a

@@ -13,18 +13,18 @@ use traffic::{Decision, Shed};
 
 use crate::problem::{Code, PROBLEM_JSON, spread};
 
-/// 429: one or several policies refused.
-pub(super) fn over_quota(decision: &Decision, path: &str, entropy: &Entropy) -> HttpResponse {
+/// 429: one or several policies refused. `decision` is always there; without one the answer would name no policy.
+pub(super) fn over_quota(decision: Option<&Decision>, path: &str, entropy: &Entropy) -> HttpResponse {
     // Names are letters, digits and hyphens.
     let (mut detail, mut violated) = (String::with_capacity(64), String::with_capacity(64));
-    for name in decision.violated() {
+    for name in decision.iter().flat_map(|decision| decision.violated()) {
         let (comma, quoted) = if violated.is_empty() { ("", "\"") } else { (", ", ",\"") };
         detail.extend([comma, name]);
         violated.extend([quoted, name, "\""]);
     }
     let detail = ["Spent for now: ", &detail, "."];
     let of_case = [",\"violated-policies\":[", &violated, "]"];
-    let wait = decision.retry_after().unwrap_or_default();
+    let wait = decision.and_then(Decision::retry_after).unwrap_or_default();
     answer(Code::QuotaExceeded, "429", detail, path, of_case, wait, entropy)
 }
 
@@ -111,7 +111,7 @@ mod tests {
             let problem = Problem::new(Code::QuotaExceeded, "Spent for now: first, second.")
                 .with("violated-policies", ["first", "second"])
                 .retry_after(7);
-            same(over_quota(&refused(), path, &entropy), problem, path).await;
+            same(over_quota(Some(&refused()), path, &entropy), problem, path).await;
             let problem = Problem::new(Code::ReducedCapacity, SHED).with("violated-policies", [""; 0]).retry_after(2);
             let no_place = Shed { priority: Priority::new(3), level: 2, retry_after: Duration::from_secs(2) };
             same(shed(&no_place, path, &entropy), problem, path).await;

@@ -37,7 +37,7 @@ impl Entry for Counted {
         let (policies, registry) = (Policies::built_in(), prometheus::Registry::new());
         let admission = Admission::build(&traffic::Config::default(), policies, [1; 16], &registry).unwrap();
         let decision = admission.check_address([127, 0, 0, 1].into(), Class::Ride, passage.now);
-        assert!(passage.spoken.refused(decision).is_none());
+        assert!(passage.spoken.admits(decision));
         service.call(request).await
     }
 }
