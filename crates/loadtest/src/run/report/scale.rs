@@ -33,9 +33,10 @@ impl Scale {
             ticks.push(next(ticks[ticks.len() - 1]));
         }
         let high = ticks[ticks.len() - 1];
-        // So many labels can be read above each other; else the decades alone.
+        // So many labels can be read above each other; else the decades, and the ends if they are far enough from them.
         if ticks.len() > 7 {
-            ticks.retain(|tick| leading(*tick) == 1);
+            let is_end = |tick: f64| (tick == low && leading(tick) == 2) || (tick == high && leading(tick) == 5);
+            ticks.retain(|tick| leading(*tick) == 1 || is_end(*tick));
         }
         Self { low, high, log: true, ticks }
     }
@@ -104,7 +105,8 @@ mod tests {
         let scale = Scale::log([3.0, 40.0].into_iter());
         assert_eq!(scale.ticks, [2.0, 5.0, 10.0, 20.0, 50.0]);
         assert_eq!((scale.place(2.0), scale.place(50.0), scale.place(10.0)), (0.0, 1.0, 0.5));
-        assert_eq!(Scale::log([0.3, 4000.0].into_iter()).ticks, [1.0, 10.0, 100.0, 1000.0]);
+        assert_eq!(Scale::log([0.3, 4000.0].into_iter()).ticks, [0.2, 1.0, 10.0, 100.0, 1000.0, 5000.0]);
+        assert_eq!(Scale::log([0.5, 2000.0].into_iter()).ticks, [1.0, 10.0, 100.0, 1000.0]);
         assert_eq!(Scale::log([7.0].into_iter()).ticks, [5.0, 10.0, 20.0]);
         assert_eq!(Scale::log(std::iter::empty()).ticks, [1.0, 2.0, 5.0, 10.0]);
     }

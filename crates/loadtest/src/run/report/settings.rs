@@ -71,7 +71,7 @@ fn settings(run: &Outcome) -> String {
         + &format!("<section><h2 id=\"again\">To run it again</h2>\n<pre>{command}</pre></section>\n")
 }
 
-/// With the base rate as it was, so that the same is sent.
+/// What a person types for the same.
 fn command(run: &Outcome) -> String {
     let facts = &run.scenario;
     let mut text = format!("loadtest run {}", quoted(&facts.name));
@@ -80,10 +80,13 @@ fn command(run: &Outcome) -> String {
     } else {
         let _ = write!(text, " --url {}", quoted(&run.server.url));
     }
+    // What was measured is measured again: some figures need it.
+    if run.spray.is_none() && facts.base_from != "measured" {
+        let _ = write!(text, " --rate {}", facts.base_rate);
+    }
     match &run.spray {
         Some(spray) => write!(text, " --keys {}", spray.keys_asked),
-        // Without a rate a relative scenario measures its base anew.
-        None => write!(text, " --rate {} --seconds {}", facts.base_rate, facts.seconds),
+        None => write!(text, " --seconds {}", facts.seconds),
     }
     .unwrap_or_default();
     let _ = write!(text, " --passengers {} --seed {}", facts.passengers, facts.seed);
@@ -111,6 +114,15 @@ mod tests {
         let spray = Some(super::super::super::outcome::Spray { keys_asked: 9, ..Default::default() });
         let text = command(&Outcome { spray, ..Outcome::default() });
         assert!(text.contains(" --keys 9") && !text.contains("--seconds"), "{text}");
+    }
+
+    #[test]
+    fn what_was_measured_is_measured_again() {
+        let mut run = Outcome::default();
+        run.scenario.base_rate = 70.0;
+        assert!(command(&run).contains(" --rate 70 "), "{}", command(&run));
+        run.scenario.base_from = "measured".into();
+        assert!(!command(&run).contains("--rate"), "{}", command(&run));
     }
 
     #[test]
