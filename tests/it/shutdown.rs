@@ -13,9 +13,7 @@ use runtime::{Entropy, Secret, task::Supervisor};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::harness::{
-    Answer, Burst, EventStream, Gateway, PATIENCE, Passenger, eventually, slow, text, trip,
-};
+use crate::harness::{Answer, Burst, EventStream, Gateway, PATIENCE, Passenger, eventually, slow, text, trip};
 
 /// A quote asks four times: together less than the 2 s that partners get, and more than a signal needs.
 const SLOW_ROUTING_MS: u32 = 350;

@@ -29,7 +29,10 @@ fn a_hundred_at_once_are_served_whatever_they_want_and_again_two_seconds_later()
                     let admitted = world.burst(100, opening(priority, service_ms));
                     // One that takes longer than until the next one has not left yet.
                     if round == 0 || 100.0 * service_ms * slowness / servers as f64 <= 2000.0 {
-                        assert_eq!(admitted, 100, "{servers} servers, {service_ms} ms × {slowness}, {priority:?}, {round}");
+                        assert_eq!(
+                            admitted, 100,
+                            "{servers} servers, {service_ms} ms × {slowness}, {priority:?}, {round}"
+                        );
                     }
                     let _ = world.run(2.0);
                 }
