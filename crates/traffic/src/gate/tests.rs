@@ -147,7 +147,8 @@ fn quick_work_lets_the_limit_grow_only_while_it_is_used() {
 
 /// A gate with the limit 100 that knows its route: 10 ms.
 fn learnt() -> (Gate, Nanos) {
-    let (gate, mut now) = (gate(GateConfig { min_limit: 10, max_limit: 100, ..config(100) }), Nanos(0));
+    let config = GateConfig { tolerance: 3.0, min_limit: 10, max_limit: 100, ..config(100) };
+    let (gate, mut now) = (gate(config), Nanos(0));
     for _ in 0..3 {
         window(&gate, &mut now, 20, 10);
     }
