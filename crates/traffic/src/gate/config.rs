@@ -57,7 +57,7 @@ impl Default for GateConfig {
             min_limit: 10,
             max_limit: 1000,
             initial: 400,
-            tolerance: 3.0,
+            tolerance: 5.0,
             floor_ms: 5,
             window_ms: 100,
         }

@@ -211,7 +211,7 @@ fn a_file_with_each_kind_of_mistake_is_refused_whole_with_the_line_named() {
             "line 28: `overload.shares`: allowed is five numbers from 1 down to 0.001",
         ),
         (29, "min_limit = 0", "line 29: `overload.min_limit`: allowed is 1 to 10000 (requests)"),
-        (29, "min_limit = 100", "line 26: `overload.initial`: allowed is 100 to 1000"),
+        (29, "min_limit = 500", "line 26: `overload.initial`: allowed is 500 to 1000"),
         (30, "tolerance = nan", "line 30: `overload.tolerance`: allowed is 1.1 to 100"),
         (30, "patience = 4", "line 30: `overload.patience`: no such key; there are mode, shares, tolerance, min_limit"),
         (24, "deny = [\"+12\"]", "line 24: `deny`: \"+12\" is no passenger's id, as the API shows it"),
