@@ -18,7 +18,7 @@ use traffic::{Nanos, Permit};
 
 use super::{
     Edge,
-    answer::{Answered, finish, written_out},
+    answer::{Answered, finish, is_written, written_out},
     quotas::{OfHandler, Spoken},
     request_id,
 };
@@ -135,11 +135,11 @@ where
         let mut passage = Passage { route, now, spoken: Spoken::default(), permit: None };
         let origin = request_id::origin(request.headers(), &edge.entropy);
         // What is left of the request should its handler panic.
-        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let (method, path) = (request.method().clone(), request.uri().path_and_query().cloned());
         let passing = catch_panic(self.entry.pass(request, &self.service, &mut passage));
         let outcome = origin.clone().run(passing).await;
         let answer = match outcome {
-            Ok(Ok(response)) if response.status().as_u16() < 400 => Ok(response),
+            Ok(Ok(response)) if is_written(&response) => Ok(response),
             // What is said about an error belongs to its request.
             outcome => origin.clone().run_sync(|| match outcome {
                 Ok(Ok(response)) => Ok(written_out(response, &origin, &edge.entropy, &mut passage.spoken)),
@@ -185,7 +185,8 @@ where
                 Told { edge, origin: &origin, method: &method, status, elapsed }.log(Some(label));
                 let mut headers = HeaderMap::new();
                 finish(&mut headers, &origin, &passage.spoken);
-                Err(Answered { problem, path: uri.path().to_owned(), id: origin.id().to_owned(), headers }.into())
+                let path = path.map_or_else(String::new, |path| path.path().to_owned());
+                Err(Answered { problem, path, id: origin.id().to_owned(), headers }.into())
             }
         }
     }
