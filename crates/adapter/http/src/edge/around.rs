@@ -132,7 +132,8 @@ where
         let edge = &**self.edge;
         let now = Nanos::since_start_of(&edge.started);
         let route = self.entry.route(&request);
-        let mut passage = Passage { route, now, spoken: Spoken::default(), permit: None };
+        // In a place of its own: with it, the future of the request would be too large for the allocator's quick way.
+        let mut passage = Box::new(Passage { route, now, spoken: Spoken::default(), permit: None });
         let origin = request_id::origin(request.headers(), &edge.entropy);
         // What is left of the request should its handler panic.
         let (method, path) = (request.method().clone(), request.uri().path_and_query().cloned());
