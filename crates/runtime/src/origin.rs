@@ -63,8 +63,8 @@ impl Origin {
     }
 
     /// Runs `future` for this request: what it logs, and what the supervised tasks that it starts log, names the request.
-    pub async fn run<F: Future>(self, future: F) -> F::Output {
-        CURRENT.scope(Some(self), future).await
+    pub fn run<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
+        CURRENT.scope(Some(self), future)
     }
 
     /// The same for a function.

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::{
     Class, Config, Gate, Nanos,
-    decision::{Decision, Spoken, Word},
+    decision::Decision,
     limit::{Key, MAX_TIERS, Secret, State, Table, Tier, decide_all},
     lists::{address_key, prefix_key},
     metrics::{Metrics, count},
@@ -102,9 +102,7 @@ impl Admission {
             device: None,
             prefix: prefix_key(address, &self.secret),
         };
-        let set = self.set.load_full();
-        let (spoken, admitted) = decide(&set, |plan| &plan.address, &keys, class, now);
-        Decision::new(set, spoken, admitted)
+        decide(&self.set.load(), |plan| &plan.address, &keys, class, now)
     }
 
     /// The second decision, once the token was looked at: passenger, device, class and global policies, all or nothing.
@@ -120,9 +118,7 @@ impl Admission {
             device: caller.device.map(|name| self.secret.key(name.as_bytes())),
             prefix: prefix_key(caller.address, &self.secret),
         };
-        let set = self.set.load_full();
-        let (spoken, admitted) = decide(&set, |plan| &plan.caller, &keys, class, now);
-        Decision::new(set, spoken, admitted)
+        decide(&self.set.load(), |plan| &plan.caller, &keys, class, now)
     }
 
     /// The limit of work in progress.
@@ -206,14 +202,8 @@ fn new_table(policy: &Policy, made: &mut u32, max_keys: usize, secret: &Secret) 
 
 /// Decides by the policies of one plan, all or nothing, and counts what each said. A deny list is looked at first: whoever
 /// is on one spends nothing anywhere.
-fn decide(
-    set: &PolicySet,
-    steps: impl Fn(&Plan) -> &[Step],
-    keys: &Keys,
-    class: Class,
-    now: Nanos,
-) -> (ArrayVec<Spoken, MAX_TIERS>, bool) {
-    let mut spoken = ArrayVec::new();
+fn decide(set: &Arc<PolicySet>, steps: impl Fn(&Plan) -> &[Step], keys: &Keys, class: Class, now: Nanos) -> Decision {
+    let mut decision = Decision::new(Arc::clone(set));
     let mut counted: ArrayVec<&Step, MAX_TIERS> = ArrayVec::new();
     let mut tiers: ArrayVec<Tier<'_>, MAX_TIERS> = ArrayVec::new();
     for step in steps(set.plan(class)) {
@@ -227,7 +217,7 @@ fn decide(
             match &step.counters.denied {
                 Some(counter) => {
                     counter.inc();
-                    spoken.push(Spoken { policy: step.policy, word: Word::Denied });
+                    decision.denied(step.policy);
                 }
                 // In shadow mode nothing is refused, and what is not admitted is not spent.
                 None => step.counters.refused.inc(),
@@ -239,12 +229,15 @@ fn decide(
             tiers.push(Tier { table: &ready.table, key, prefix: keys.prefix, cost: step.cost, shadow: step.shadow });
         }
     }
-    if !spoken.is_empty() {
-        return (spoken, false);
+    if !decision.is_admitted() {
+        return decision;
     }
     let mut states = ArrayVec::new();
     let admitted = decide_tiers(&mut tiers, now, &mut states);
-    for (step, state) in counted.into_iter().zip(states) {
+    if !admitted {
+        decision.refuse();
+    }
+    for (step, state) in counted.into_iter().zip(&states) {
         if state.is_overflow() {
             count(step.counters.overflow.as_ref());
         }
@@ -254,10 +247,10 @@ fn decide(
             step.counters.admitted.inc();
         }
         if !step.shadow {
-            spoken.push(Spoken { policy: step.policy, word: Word::Counted(state) });
+            decision.counted(step.policy, state);
         }
     }
-    (spoken, admitted)
+    decision
 }
 
 /// As [`decide_all`], also in the moment of a reload: a set and its tables do not change at the same instant, so a cost of

@@ -11,10 +11,12 @@ tokio::task_local! {
 
 /// Runs `future`; a panic in it becomes its message. The state it shared with others may be half changed: drop it.
 ///
+/// No `async fn`: that would hold `future` twice, as it was given and as it is awaited, and this is around every request.
+///
 /// # Errors
 /// The panic's message, for logs.
-pub async fn catch_panic<F: Future>(future: F) -> Result<F::Output, String> {
-    AssertUnwindSafe(future).catch_unwind().await.map_err(|payload| message(&*payload))
+pub fn catch_panic<F: Future>(future: F) -> impl Future<Output = Result<F::Output, String>> {
+    AssertUnwindSafe(future).catch_unwind().map(|outcome| outcome.map_err(|payload| message(&*payload)))
 }
 
 /// From now on every panic is one log event with the task's name, place and backtrace. Only a panic pays for a

@@ -80,7 +80,10 @@ where
         let app = apply_fn_factory(app, |request: Request, app: &S::Service| {
             let line = request.conn_data::<Line>().cloned();
             let pace = line.as_ref().map_or(Pace::Now, |line| line.asked(&request));
-            let begun = if pace == Pace::Now { line.as_ref().map(Line::begin) } else { None };
+            let (begun, waiting) = match pace {
+                Pace::Now => (line.map(Line::begin), None),
+                Pace::AfterOthers | Pace::Later => (None, line),
+            };
             let answer = app.call(request);
             async move {
                 // Whoever sends many requests at once gets one at a time, as everybody does.
@@ -89,7 +92,7 @@ where
                     Pace::AfterOthers => tokio::task::yield_now().await,
                     Pace::Later => tokio::time::sleep(LATER).await,
                 }
-                let under_way = begun.or_else(|| line.as_ref().map(Line::begin));
+                let under_way = begun.or_else(|| waiting.map(Line::begin));
                 let response: Response<BoxBody> = answer.await?.map_into_boxed_body().into();
                 Ok::<_, Error>(response.map_body(|_, body| Answer { body, _under_way: under_way }))
             }

@@ -198,9 +198,9 @@ impl Line {
     }
 
     /// It begins.
-    pub(super) fn begin(&self) -> UnderWay {
+    pub(super) fn begin(self) -> UnderWay {
         self.slot.begin(self.door.now_ms());
-        UnderWay(self.clone())
+        UnderWay(self)
     }
 }
 

@@ -46,6 +46,13 @@ impl ResponseError for Answered {
     }
 }
 
+/// Whether an answer says all that it has to say: whatever is no error, and what a handler or a refusal wrote itself.
+pub(super) fn is_written(response: &ServiceResponse<BoxBody>) -> bool {
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    !is_error || (response.response().error().is_none() && response.headers().contains_key(CONTENT_TYPE))
+}
+
 /// Replaces an error by its problem in full; the headers it had stay.
 pub(super) fn written_out(
     response: ServiceResponse<BoxBody>,
@@ -53,15 +60,10 @@ pub(super) fn written_out(
     entropy: &Entropy,
     spoken: &mut Spoken,
 ) -> ServiceResponse<BoxBody> {
-    let status = response.status();
     let problem = match response.response().error().and_then(|error| error.as_error::<Problem>()) {
         Some(problem) => problem.clone().spread(entropy),
-        // The framework's own errors have no body; an answer that a handler wrote stays as it is.
-        None if (status.is_client_error() || status.is_server_error())
-            && !response.headers().contains_key(CONTENT_TYPE) =>
-        {
-            foreign(status)
-        }
+        // The framework's own errors have no body; an answer that somebody wrote stays as it is.
+        None if !response.headers().contains_key(CONTENT_TYPE) => foreign(response.status()),
         None => return response,
     };
     spoken.of_handler = problem.over().to_vec();

@@ -18,7 +18,7 @@ use traffic::{Nanos, Permit};
 
 use super::{
     Edge,
-    answer::{Answered, finish, written_out},
+    answer::{Answered, finish, is_written, written_out},
     quotas::{OfHandler, Spoken},
     request_id,
 };
@@ -132,14 +132,15 @@ where
         let edge = &**self.edge;
         let now = Nanos::since_start_of(&edge.started);
         let route = self.entry.route(&request);
-        let mut passage = Passage { route, now, spoken: Spoken::default(), permit: None };
+        // In a place of its own: with it, the future of the request would be too large for the allocator's quick way.
+        let mut passage = Box::new(Passage { route, now, spoken: Spoken::default(), permit: None });
         let origin = request_id::origin(request.headers(), &edge.entropy);
         // What is left of the request should its handler panic.
-        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let (method, path) = (request.method().clone(), request.uri().path_and_query().cloned());
         let passing = catch_panic(self.entry.pass(request, &self.service, &mut passage));
         let outcome = origin.clone().run(passing).await;
         let answer = match outcome {
-            Ok(Ok(response)) if response.status().as_u16() < 400 => Ok(response),
+            Ok(Ok(response)) if is_written(&response) => Ok(response),
             // What is said about an error belongs to its request.
             outcome => origin.clone().run_sync(|| match outcome {
                 Ok(Ok(response)) => Ok(written_out(response, &origin, &edge.entropy, &mut passage.spoken)),
@@ -185,7 +186,8 @@ where
                 Told { edge, origin: &origin, method: &method, status, elapsed }.log(Some(label));
                 let mut headers = HeaderMap::new();
                 finish(&mut headers, &origin, &passage.spoken);
-                Err(Answered { problem, path: uri.path().to_owned(), id: origin.id().to_owned(), headers }.into())
+                let path = path.map_or_else(String::new, |path| path.path().to_owned());
+                Err(Answered { problem, path, id: origin.id().to_owned(), headers }.into())
             }
         }
     }

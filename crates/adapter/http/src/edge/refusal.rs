@@ -15,54 +15,62 @@ use crate::problem::{Code, PROBLEM_JSON, spread};
 
 /// 429: one or several policies refused. `decision` is always there; without one the answer would name no policy.
 pub(super) fn over_quota(decision: Option<&Decision>, path: &str, entropy: &Entropy) -> HttpResponse {
+    let violated = || decision.iter().flat_map(|decision| decision.violated()).enumerate();
     // Names are letters, digits and hyphens.
-    let (mut detail, mut violated) = (String::with_capacity(64), String::with_capacity(64));
-    for name in decision.iter().flat_map(|decision| decision.violated()) {
-        let (comma, quoted) = if violated.is_empty() { ("", "\"") } else { (", ", ",\"") };
-        detail.extend([comma, name]);
-        violated.extend([quoted, name, "\""]);
-    }
-    let detail = ["Spent for now: ", &detail, "."];
-    let of_case = [",\"violated-policies\":[", &violated, "]"];
+    let detail = |body: &mut Vec<u8>| {
+        write(body, &["Spent for now: "]);
+        violated().for_each(|(at, name)| write(body, &[if at == 0 { "" } else { ", " }, name]));
+        write(body, &["."]);
+    };
+    let names = |body: &mut Vec<u8>| {
+        violated().for_each(|(at, name)| write(body, &[if at == 0 { "\"" } else { ",\"" }, name, "\""]));
+    };
     let wait = decision.and_then(Decision::retry_after).unwrap_or_default();
-    answer(Code::QuotaExceeded, "429", detail, path, of_case, wait, entropy)
+    answer(Code::QuotaExceeded, "429", detail, path, names, wait, entropy)
 }
 
 /// 503: there is too much work in progress for a request of this priority. No policy was violated, and the member that
 /// the draft asks for says so.
 pub(super) fn shed(shed: &Shed, path: &str, entropy: &Entropy) -> HttpResponse {
-    let detail = [SHED, "", ""];
-    answer(Code::ReducedCapacity, "503", detail, path, [",\"violated-policies\":[]", "", ""], shed.retry_after, entropy)
+    let detail = |body: &mut Vec<u8>| write(body, &[SHED]);
+    answer(Code::ReducedCapacity, "503", detail, path, |_| (), shed.retry_after, entropy)
 }
 
 const SHED: &str = "There is more to do than can be done; what matters most to passengers under way goes first.";
 
+/// Its body is written once, from the first letter to the last; `detail` and `violated` write what is between quotes and
+/// between brackets.
 fn answer(
     code: Code,
     status: &str,
-    detail: [&str; 3],
+    detail: impl FnOnce(&mut Vec<u8>),
     path: &str,
-    of_case: [&str; 3],
+    violated: impl FnOnce(&mut Vec<u8>),
     wait: Duration,
     entropy: &Entropy,
 ) -> HttpResponse {
     let mut body = Vec::with_capacity(384 + path.len());
-    let mut write = |parts: &[&str]| parts.iter().for_each(|part| body.extend_from_slice(part.as_bytes()));
-    write(&["{\"code\":\"", code.name(), "\",\"detail\":\""]);
-    write(&detail);
-    write(&["\",\"instance\":"]);
+    write(&mut body, &["{\"code\":\"", code.name(), "\",\"detail\":\""]);
+    detail(&mut body);
+    write(&mut body, &["\",\"instance\":"]);
     // The one member that a client chooses the letters of. Writing to memory does not fail.
     let _ = serde_json::to_writer(&mut body, path);
-    let mut write = |parts: &[&str]| parts.iter().for_each(|part| body.extend_from_slice(part.as_bytes()));
-    write(&[",\"retryable\":true,\"status\":", status, ",\"title\":\"", code.title(), "\",\"type\":\""]);
-    write(&[code.type_uri_base(), code.name(), "\""]);
-    write(&of_case);
-    write(&["}"]);
+    write(&mut body, &[",\"retryable\":true,\"status\":", status, ",\"title\":\"", code.title(), "\",\"type\":\""]);
+    write(&mut body, &[code.type_uri_base(), code.name(), "\",\"violated-policies\":["]);
+    violated(&mut body);
+    write(&mut body, &["]}"]);
     let mut response = HttpResponse::with_body(code.status(), BoxBody::new(body));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-    headers.insert(RETRY_AFTER, HeaderValue::from(spread(whole_seconds(wait), entropy)));
+    let seconds = spread(whole_seconds(wait), entropy);
+    if let Ok(seconds) = HeaderValue::from_str(itoa::Buffer::new().format(seconds)) {
+        headers.insert(RETRY_AFTER, seconds);
+    }
     response
+}
+
+fn write(body: &mut Vec<u8>, parts: &[&str]) {
+    parts.iter().for_each(|part| body.extend_from_slice(part.as_bytes()));
 }
 
 /// Rounded up: whoever comes back then is not early. At least a second, at most a day.
