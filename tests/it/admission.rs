@@ -106,6 +106,22 @@ async fn a_refusal_after_the_token_spends_nothing_but_what_the_address_had_spent
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_no_token_spends_nothing_of_what_passengers_share() {
+    let policies = policy("rides", "class", &["request", "ride"], 3) + &policy("open", "class", &["catalogue"], 20);
+    let gateway = Gateway::start_under(&policies, &[]).await;
+    let passenger = gateway.passenger().await;
+    let stranger = gateway.public();
+    for _ in 0..5 {
+        let nobody = stranger.get("/v1/rides/current").send().await;
+        nobody.problem(401, "token-missing");
+        let forger = stranger.get("/v1/rides/current").header("authorization", "Bearer forged").send().await;
+        forger.problem(401, "token-invalid");
+        assert!(!forger.header("ratelimit").unwrap().contains("rides"), "{forger:#?}");
+    }
+    assert_eq!(left(&passenger.api.get("/v1/rides/current").send().await, "rides"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_names_every_policy_that_refused() {
     let policies = policy("one", "address", &["profile"], 1) + &policy("two", "address", &["profile"], 1);
     let gateway = Gateway::start_under(&policies, &[]).await;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Gateway, Passenger, fresh_phone, text};
+use crate::harness::{Answer, Gateway, Passenger, eventually, fresh_phone, text};
 
 /// The test stands behind a proxy that the gateway trusts, and so has any address it likes.
 const PROXY: (&str, &str) = ("http.trusted_proxies", "127.0.0.1");
@@ -158,6 +158,21 @@ async fn a_code_that_was_not_sent_takes_nothing_from_any_budget() {
     asker.asks(&gateway, &phone).await.expect(202);
     let all = ["otp-phone", "otp-phone-address", "otp-address", "otp-global", "otp-device"];
     refused(&asker.asks(&gateway, &phone).await, &all);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_that_was_not_sent_takes_nothing_also_from_those_who_hung_up() {
+    let gateway = Gateway::start_with(&[PROXY, ("auth.otp_per_phone", "1")]).await;
+    let phone = fresh_phone();
+    let under_way = async || gateway.metric("gateway_tasks_running{task=\"sign-in-code\"}").await;
+    gateway.script("sms", &json!({ "failure_rate": 1.0, "delay_ms": 500 })).await;
+    tokio::select! {
+        answer = STRANGER.asks(&gateway, &phone) => panic!("answered too soon: {answer:#?}"),
+        () = eventually("the message is under way", async || (under_way().await > 0.0).then_some(())) => {}
+    }
+    eventually("the message has failed", async || (under_way().await == 0.0).then_some(())).await;
+    gateway.script("sms", &json!({ "failure_rate": 0.0, "delay_ms": 0 })).await;
+    STRANGER.asks(&gateway, &phone).await.expect(202);
 }
 
 #[tokio::test(flavor = "multi_thread")]

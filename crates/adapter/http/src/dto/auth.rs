@@ -15,8 +15,8 @@ pub struct OtpBody {
     /// E.164.
     #[schema(example = "+12125550123", pattern = r"^\+[1-9][0-9]{7,14}$")]
     pub phone: String,
-    /// Names the device, as for `auth/token`. One that has signed in with this phone has budgets of codes that nobody
-    /// else can spend.
+    /// Names the device, as for `auth/token`. One that has signed in with this phone has budgets of codes that
+    /// strangers cannot spend.
     #[schema(min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     pub device_id: Option<String>,
 }

@@ -92,8 +92,12 @@ impl Admitted {
             Auth::Verified(access) => (Some(access.passenger_id.value()), access.device_id.as_deref()),
             Auth::Missing | Auth::Denied(_) => (None, None),
         };
+        // Whoever shows no good token is nobody, wherever they knock: they spend what is open to everybody, and nothing of
+        // what passengers share.
+        let is_open = passenger.is_some() || route.class == Class::SignIn;
+        let class = if is_open { route.class } else { Class::Catalogue };
         let caller = Caller { address, passenger, device };
-        let second = api.admission.check_caller(caller, route.class, passage.now).await;
+        let second = api.admission.check_caller(caller, class, passage.now).await;
         if !passage.spoken.admits(second) {
             passage.permit = None;
             return Err(Refused::OverQuota);

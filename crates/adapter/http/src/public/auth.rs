@@ -28,7 +28,10 @@ pub(crate) async fn request_code(
         text("device_id", device_id, 128)?;
     }
     let command = request_code::Command { phone: phone(&to)?, device_id, address };
-    let sent = api.request_code.run(command, api.clock.now()).await?;
+    let (ask, now) = (api.request_code.clone(), api.clock.now());
+    // To its end also when the client hangs up: a message that could not be sent gives back what it took.
+    let sent = api.supervisor.run("sign-in-code", async move { ask.run(command, now).await }).await;
+    let sent = sent.map_err(|task| Problem::internal(&task))??;
     let mut answer = HttpResponse::Accepted().json(OtpView {
         challenge_id: sent.challenge_id.to_string(),
         expires_at: rfc3339(sent.expires_at),
