@@ -36,7 +36,9 @@ pub(crate) async fn run(options: Options) -> ExitCode {
         release_build(built.clone()),
         fuzz::step(fuzz).only_if(&built, not_built),
         replay(options.kills).only_if(&built, not_built),
-        bench().only_if(&built, not_built),
+        model("limits", &["--test", "model"]),
+        model("gate", &["--lib", "gate::model"]),
+        bench("main-flow").only_if(&built, not_built),
         deny::dependencies(),
         deny::advisories(&options.audit),
     ];
@@ -65,11 +67,18 @@ fn replay(kills: u32) -> Step {
     })
 }
 
-/// The benchmarks in short: they judge nothing, but show that they still measure what they say.
-fn bench() -> Step {
-    Step::new("bench main-flow --quick", async move {
+/// Every order in which threads may meet in the limits' table or in the gate. A folder of its own: with the checker's locks
+/// nothing else of the build would fit.
+fn model(of: &str, tests: &[&str]) -> Step {
+    let model = ["test", "-p", "traffic", "--features", "model", "--target-dir", "target/model"];
+    Step::cargo(&format!("model check of the {of}"), &[&model, tests].concat())
+}
+
+/// A benchmark in short: it judges nothing, but shows that it still measures what it says.
+fn bench(name: &'static str) -> Step {
+    Step::new(format!("bench {name} --quick"), async move {
         match built("release", "bench") {
-            Ok(bench) => Program::new(bench).arguments(["main-flow", "--quick"]).run().await.into(),
+            Ok(bench) => Program::new(bench).arguments([name, "--quick"]).run().await.into(),
             Err(why) => Outcome::CouldNotRun(why),
         }
     })
