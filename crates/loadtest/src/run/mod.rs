@@ -22,6 +22,7 @@ mod observe;
 mod options;
 mod outcome;
 mod pin;
+mod refusals;
 mod report;
 mod scenario;
 mod sign_in;
@@ -179,6 +180,10 @@ async fn drive(options: &RunOptions, scenario: &Scenario, target: &mut Target) -
         Some(_) => after(scenario, target, &engine).await?,
         None => None,
     };
+    let refusals = match calibration_after {
+        Some(_) if !scenario.control => refusals(target, &mut notes).await,
+        _ => None,
+    };
     Ok(measure::outcome(Remains {
         scenario,
         engine: &engine,
@@ -187,6 +192,7 @@ async fn drive(options: &RunOptions, scenario: &Scenario, target: &mut Target) -
         base,
         calibration,
         calibration_after,
+        refusals,
         policies,
         seed: options.seed,
         began_unix_s,
@@ -259,6 +265,21 @@ async fn after(scenario: &Scenario, target: &Target, engine: &Arc<Engine>) -> Re
     let found = capacity(engine, &mix, target.whom.pid).await?;
     engine.state().book.redrawn = redrawn;
     Ok(Some(found))
+}
+
+/// What a refusal costs; none without the server's process. A note says why when it could not be told.
+async fn refusals(target: &Target, notes: &mut Vec<String>) -> Option<outcome::Refusals> {
+    let pid = target.whom.pid?;
+    live::say("the cost of a refusal is measured, 3 seconds");
+    let found = refusals::measure(target.public, pid).await;
+    if found.cpu_us.is_none() {
+        let outcome::Refusals { requests, refused, .. } = found;
+        notes.push(format!(
+            "the cost of a refusal, and with it the bound, was not measured: of {requests} requests from one address \
+             {refused} were refused, nine of ten are needed"
+        ));
+    }
+    Some(found)
 }
 
 fn book(scenario: &Scenario, engine: &Engine, start: Instant) -> Book {
