@@ -351,7 +351,17 @@ pub(crate) struct Figure {
 pub(crate) struct CheckRow {
     /// `success_p0>=0.995`.
     pub(crate) check: String,
-    /// The figure's value; a check of one that was not measured fails.
+    /// The figure's value; a check of one that was not measured fails, unless it is excused.
     pub(crate) value: Option<f64>,
     pub(crate) holds: bool,
+    /// It does not count: its figure cannot be measured with shedding off, and this is the control experiment.
+    #[serde(default)]
+    pub(crate) excused: bool,
+}
+
+impl CheckRow {
+    /// Whether the run failed because of it.
+    pub(crate) fn failed(&self) -> bool {
+        !self.holds && !self.excused
+    }
 }
