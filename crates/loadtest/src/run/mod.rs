@@ -156,7 +156,7 @@ async fn drive(options: &RunOptions, scenario: &Scenario, target: &mut Target) -
     let engine = engine(options, scenario, target, routes, mixes, &trips);
     if scenario.passengers > 0 && mix.needs_passengers() {
         live::say(&format!("{} passengers sign in", scenario.passengers));
-        sign_in::sign_in(&engine, scenario.passengers, |_| {}).await?;
+        sign_in::sign_in(&engine, scenario.passengers, sign_in::PATIENCE, live::renew).await?;
     }
     let (base, calibration) = base(options, scenario, target, &engine, &mix).await?;
     let began_unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
