@@ -25,14 +25,14 @@ pub(crate) const ALL: &[Known] = &[
     known(
         "bound",
         "share",
-        "what the cost of refusals leaves of the capacity: (1 - k r/a) / (1 - r/a), k times offered",
+        "what the cost of refusals leaves of the capacity: (1 - k r/a) / (1 - r/a), k times the capacity offered",
     ),
-    known("goodput_of_bound", "share", "goodput as a share of the capacity that the bound leaves"),
+    known("goodput_of_bound", "share", "goodput as a share of what the bound leaves of the capacity"),
     known("cpu_accepted_us", "us", "a: the server's CPU for a request that succeeds, at capacity"),
     known(
         "cpu_refused_us",
         "us",
-        "r: the server's CPU for a refusal, at the peak: what accepted requests do not explain",
+        "r: the server's CPU for a 429 of an address, at most: measured after the run, with nothing else going on",
     ),
     known("success", "share", "requests that succeeded, whole run"),
     known("success_p0", "share", "requests of priority 0 that succeeded, at the peak"),
@@ -68,9 +68,7 @@ pub(crate) const ALL: &[Known] = &[
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Measured {
     pub(crate) recovery_s: Option<f64>,
-    /// The server's CPU seconds in the peak.
-    pub(crate) peak_cpu_s: Option<f64>,
-    /// The same of a request that succeeds, where no calibration measured it.
+    /// The server's CPU for a request that succeeds, microseconds, where no calibration measured it.
     pub(crate) accepted_us: Option<f64>,
     pub(crate) rss_mb: Option<f64>,
 }
@@ -102,7 +100,7 @@ fn value(name: &str, run: &Outcome, measured: &Measured) -> Option<f64> {
         "bound" => cost_bound(run, measured),
         "goodput_of_bound" => Some(goodput()? / capacity()? / positive(cost_bound(run, measured)?)?),
         "cpu_accepted_us" => accepted_us(run, measured),
-        "cpu_refused_us" => refused_us(run, measured),
+        "cpu_refused_us" => refused_us(run),
         "success" => totals.success(),
         "success_p0" => match peak {
             Some(peak) => peak.priorities.first()?.counts.success(),
@@ -152,24 +150,22 @@ fn accepted_us(run: &Outcome, measured: &Measured) -> Option<f64> {
     own_peak(run).and_then(|found| found.cpu_us).or(measured.accepted_us)
 }
 
-/// r, microseconds: what the CPU of the peak leaves when accepted requests have had theirs.
-fn refused_us(run: &Outcome, measured: &Measured) -> Option<f64> {
-    let peak = with_role(run, Role::Peak)?;
-    let accepted_s = accepted_us(run, measured)? / 1e6 * peak.counts.ok as f64;
-    let refused = positive(peak.counts.refused() as f64)?;
-    Some(((measured.peak_cpu_s? - accepted_s) / refused * 1e6).max(0.0))
+/// r, microseconds. What the peak's CPU leaves after a for each accepted request is no measure of it: a server that waits
+/// for its disk at capacity has CPU left over, and that would count as the refusals'.
+fn refused_us(run: &Outcome) -> Option<f64> {
+    run.refusals.as_ref()?.cpu_us
 }
 
 fn cost_bound(run: &Outcome, measured: &Measured) -> Option<f64> {
     let peak = with_role(run, Role::Peak)?;
     let times = peak.counts.offered as f64 / positive(peak.to_s - peak.from_s)? / own_peak(run)?.goodput;
-    bound(accepted_us(run, measured)?, refused_us(run, measured)?, times)
+    bound(accepted_us(run, measured)?, refused_us(run)?, times)
 }
 
 /// The share of its capacity that a server keeps when `times` as much is offered, each request that succeeds costs `a` and
 /// each refusal `r`: a·g + r·(k·p − g) = a·p, solved for g/p. None when refusals alone cost more than there is.
 pub(crate) fn bound(a: f64, r: f64, times: f64) -> Option<f64> {
-    let share = r / positive(a)?;
+    let share = Some(r / positive(a)?).filter(|share| *share < 1.0)?;
     positive((1.0 - times.max(1.0) * share) / (1.0 - share))
 }
 
@@ -225,7 +221,7 @@ pub(crate) fn fairness(people: &[Counts]) -> (Option<f64>, Option<(f64, f64, f64
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::outcome::Refusals, *};
 
     #[test]
     fn the_bound_is_what_refusals_leave() {
@@ -234,7 +230,36 @@ mod tests {
         // a = 100, r = 5, ten times: g·100 + (10p − g)·5 = 100p, so g = 50/95 p.
         assert!((bound(100.0, 5.0, 10.0).unwrap() - 50.0 / 95.0).abs() < 1e-12);
         assert_eq!(bound(100.0, 10.0, 10.0), None, "refusing takes everything");
+        assert_eq!(bound(100.0, 200.0, 10.0), None, "a refusal that costs more than what it saves leaves nothing");
         assert_eq!(bound(100.0, 5.0, 0.5), Some(1.0), "less than the capacity is offered");
+    }
+
+    /// A peak of ten times the capacity of 1000/s for a second, of which 900 succeeded; a = 1000 µs.
+    fn at_its_peak(refusals: Option<Refusals>) -> Outcome {
+        let counts = Counts { offered: 10_000, ok: 900, refused_429: 9100, ..Counts::default() };
+        let peak = PhaseRow { role: "peak".into(), to_s: 1.0, counts, ..PhaseRow::default() };
+        let capacity = Calibration { goodput: 1000.0, cpu_us: Some(1000.0), ..Calibration::default() };
+        Outcome { phases: vec![peak], calibration: Some(capacity), refusals, ..Outcome::default() }
+    }
+
+    #[test]
+    fn goodput_is_held_against_what_measured_refusals_leave() {
+        let found = Refusals { requests: 100, refused: 99, cpu_us: Some(10.0) };
+        let run = at_its_peak(Some(found));
+        let figure = |name| value(name, &run, &Measured::default()).unwrap();
+        assert_eq!(figure("cpu_refused_us"), 10.0);
+        assert!((figure("bound") - 0.9 / 0.99).abs() < 1e-12);
+        assert!((figure("goodput_of_bound") - 0.99).abs() < 1e-12);
+    }
+
+    #[test]
+    fn without_a_measured_refusal_there_is_no_bound_but_the_share_of_the_capacity() {
+        for refusals in [None, Some(Refusals { requests: 100, refused: 89, cpu_us: None })] {
+            let run = at_its_peak(refusals);
+            let figure = |name| value(name, &run, &Measured::default());
+            assert_eq!(["cpu_refused_us", "bound", "goodput_of_bound"].map(figure), [None; 3]);
+            assert_eq!(figure("goodput_of_peak"), Some(0.9));
+        }
     }
 
     #[test]

@@ -24,18 +24,28 @@ pub(crate) fn say(text: &str) {
 
 /// Shows how the run goes, for ever: the caller drops it. `phases` are names and ends; all ends at `total` seconds.
 pub(crate) async fn show(engine: &Engine, sights: &Sights, phases: &[(String, f64)], start: Instant) -> Infallible {
-    let terminal = std::io::stderr().is_terminal();
-    let step = if terminal { Duration::from_millis(500) } else { Duration::from_secs(5) };
-    let mut ticks = tokio::time::interval(step);
+    let mut ticks = tokio::time::interval(step());
     ticks.tick().await;
     loop {
         ticks.tick().await;
         let at_s = start.elapsed().as_secs_f64();
         let text = line(&engine.state().book, sights, phases, at_s, engine.in_flight());
-        let mut stderr = std::io::stderr().lock();
-        let _ = if terminal { write!(stderr, "\r\x1b[2K{text}") } else { writeln!(stderr, "{text}") };
-        let _ = stderr.flush();
+        renew(&text);
     }
+}
+
+/// Between two lines about how something goes.
+pub(crate) fn step() -> Duration {
+    if std::io::stderr().is_terminal() { Duration::from_millis(500) } else { Duration::from_secs(5) }
+}
+
+/// The line that renews itself, or one more where there is no terminal.
+pub(crate) fn renew(text: &str) {
+    let mut stderr = std::io::stderr().lock();
+    let terminal = std::io::stderr().is_terminal();
+    // A line that cannot be written is no reason to stop.
+    let _ = if terminal { write!(stderr, "\r\x1b[2K{text}") } else { writeln!(stderr, "{text}") };
+    let _ = stderr.flush();
 }
 
 fn line(book: &Book, sights: &Sights, phases: &[(String, f64)], at_s: f64, in_flight: u32) -> String {

@@ -11,8 +11,8 @@ use super::{
     limits::Policy,
     observe::Sights,
     outcome::{
-        Calibration, Counts, Fairness, KindRow, Outcome, Percentiles, PhaseRow, PriorityRow, RetryWave, ScenarioFacts,
-        Second, ServerFacts, Spray, Validity,
+        Calibration, Counts, Fairness, KindRow, Outcome, Percentiles, PhaseRow, PriorityRow, Refusals, RetryWave,
+        ScenarioFacts, Second, ServerFacts, Spray, Validity,
     },
     scenario::{Role, Scenario},
 };
@@ -34,6 +34,7 @@ pub(crate) struct Remains<'a> {
     pub(crate) base: (f64, &'static str),
     pub(crate) calibration: Option<Calibration>,
     pub(crate) calibration_after: Option<Calibration>,
+    pub(crate) refusals: Option<Refusals>,
     pub(crate) policies: Vec<Policy>,
     pub(crate) seed: u64,
     pub(crate) began_unix_s: u64,
@@ -71,6 +72,7 @@ pub(crate) fn outcome(remains: Remains<'_>) -> Outcome {
         server: remains.server,
         calibration: remains.calibration,
         calibration_after: remains.calibration_after,
+        refusals: remains.refusals,
         ..Outcome::default()
     };
     run.notes.extend(book.examples.iter().map(|example| format!("not expected: {example}")));
@@ -284,7 +286,6 @@ fn measured(run: &Outcome, book: &Book, sights: &Sights) -> Measured {
     let calm = phase(Role::Baseline).or_else(|| phase(Role::Unloaded));
     Measured {
         recovery_s: phase(Role::Recovery).zip(calm).and_then(|(after, before)| recovery(after, before, book)),
-        peak_cpu_s: phase(Role::Peak).and_then(cpu),
         accepted_us: calm.and_then(|calm| Some(cpu(calm)? * 1e6 / calm.counts.ok.max(1) as f64)),
         rss_mb: sights.list().iter().filter_map(|sight| sight.rss_mb).reduce(f64::max),
     }

@@ -27,6 +27,9 @@ pub(crate) struct Outcome {
     /// so goodput at the peak is held against this.
     #[serde(default)]
     pub(crate) calibration_after: Option<Calibration>,
+    /// What a refusal costs, where it was looked at: after the run, the capacity having been measured.
+    #[serde(default)]
+    pub(crate) refusals: Option<Refusals>,
     /// The whole run.
     pub(crate) totals: Counts,
     /// Latency of the requests that succeeded, whole run.
@@ -124,6 +127,17 @@ pub(crate) struct Calibration {
     /// Each step that was tried: requests under way, goodput.
     pub(crate) steps: Vec<(u32, f64)>,
     /// Server's CPU for each request that succeeded, microseconds.
+    pub(crate) cpu_us: Option<f64>,
+}
+
+/// Cheap requests from one address of their own, after the run, as many as went.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Refusals {
+    /// Answered, and of these with 429.
+    pub(crate) requests: u64,
+    pub(crate) refused: u64,
+    /// Server's CPU for each refusal, microseconds, an upper estimate: that of the few accepted is in it. None when less
+    /// than nine tenths were refused.
     pub(crate) cpu_us: Option<f64>,
 }
 
@@ -337,7 +351,17 @@ pub(crate) struct Figure {
 pub(crate) struct CheckRow {
     /// `success_p0>=0.995`.
     pub(crate) check: String,
-    /// The figure's value; a check of one that was not measured fails.
+    /// The figure's value; a check of one that was not measured fails, unless it is excused.
     pub(crate) value: Option<f64>,
     pub(crate) holds: bool,
+    /// It does not count: its figure cannot be measured with shedding off, and this is the control experiment.
+    #[serde(default)]
+    pub(crate) excused: bool,
+}
+
+impl CheckRow {
+    /// Whether the run failed because of it.
+    pub(crate) fn failed(&self) -> bool {
+        !self.holds && !self.excused
+    }
 }

@@ -68,7 +68,7 @@ fn sample() -> Outcome {
         unit: unit.into(),
         about: format!("what {name} is"),
     };
-    let check = |check: &str, value, holds| CheckRow { check: check.into(), value, holds };
+    let check = |check: &str, value, holds| CheckRow { check: check.into(), value, holds, excused: false };
     let capacity = Calibration { goodput: 900.0, in_flight: 12, steps: vec![(4, 700.0)], cpu_us: Some(800.0) };
     Outcome {
         tool: "loadtest 1".into(),
@@ -175,6 +175,11 @@ fn every_section_is_there_the_verdict_first() {
     ];
     charts.iter().for_each(|title| assert!(page.contains(&format!("aria-label=\"{title}\"")), "{title}"));
     assert!(page.contains("1 of 2 checks failed") && page.contains("✗ failed") && page.contains("✓ holds"));
+    run.checks.push(CheckRow { check: "bound>=0.5".into(), excused: true, ..CheckRow::default() });
+    let page = html(&run);
+    assert!(
+        page.contains("1 of 2 checks failed") && page.contains("does not count") && page.contains("not counted: 1.")
+    );
     run.spray = None;
     assert!(html(&run).contains("loadtest run sample --server passenger-gateway --rate 300 --seconds 4"));
 }

@@ -38,6 +38,16 @@ fn a_mistake_is_named_with_what_is_allowed() {
 }
 
 #[test]
+fn what_the_spike_is_compared_with_is_no_overload_itself() {
+    let spike = Scenario::load("spike").unwrap();
+    let rates = |role| spike.phase.iter().filter(move |phase| phase.role == role).map(|phase| phase.rates(1.0));
+    for role in [Role::Unloaded, Role::Baseline, Role::Recovery] {
+        assert!(rates(role).count() == 1 && rates(role).all(|(from, to)| from.max(to) <= 0.8), "{role:?}");
+    }
+    assert_eq!(rates(Role::Peak).collect::<Vec<_>>(), [(10.0, 10.0)]);
+}
+
+#[test]
 fn an_unknown_name_lists_the_known_ones() {
     let error = Scenario::load("spikes").err().unwrap();
     assert!(error.contains("spike, ramp"), "{error}");

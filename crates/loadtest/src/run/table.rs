@@ -53,7 +53,12 @@ fn write(out: &mut String, run: &Outcome) -> fmt::Result {
     }
     for row in &run.checks {
         let value = row.value.map_or_else(|| "not measured".to_owned(), number);
-        writeln!(out, "  {}  {:<28} {value}", if row.holds { "holds " } else { "FAILED" }, row.check)?;
+        let word = match (row.holds, row.excused) {
+            (true, _) => "holds ",
+            (false, true) => "-     ",
+            (false, false) => "FAILED",
+        };
+        writeln!(out, "  {word}  {:<28} {value}", row.check)?;
     }
     Ok(())
 }
@@ -120,11 +125,13 @@ mod tests {
     fn the_table_says_what_failed_and_what_is_not_valid() {
         let figure = Figure { name: "jain".into(), value: Some(0.99), ..Figure::default() };
         let unmeasured = Figure { name: "bound".into(), ..Figure::default() };
-        let checks = vec![CheckRow { check: "jain>=0.995".into(), value: Some(0.99), holds: false }];
+        let row = |check: &str, value, excused| CheckRow { check: check.into(), value, holds: false, excused };
+        let checks = vec![row("jain>=0.995", Some(0.99), false), row("bound>=0.5", None, true)];
         let validity = Validity { reasons: vec!["it was too slow".into()], ..Validity::default() };
         let text = text(&Outcome { figures: vec![figure, unmeasured], checks, validity, ..Outcome::default() });
         assert!(text.contains("FAILED  jain>=0.995") && text.contains("NOT VALID: it was too slow"), "{text}");
-        assert!(text.contains("  jain ") && !text.contains("bound"), "{text}");
+        assert!(text.contains("  jain ") && !text.contains("bound  "), "{text}");
+        assert!(text.contains("-       bound>=0.5") && text.contains("not measured"), "{text}");
     }
 
     #[test]

@@ -75,10 +75,12 @@ fn sentence(run: &Outcome) -> String {
 }
 
 fn verdict(run: &Outcome) -> String {
-    let failed = run.checks.iter().filter(|check| !check.holds).count();
-    let all = run.checks.len();
+    let failed = run.checks.iter().filter(|check| check.failed()).count();
+    let excused = run.checks.iter().filter(|check| check.excused).count();
+    let all = run.checks.len() - excused;
     let (class, text) = match (run.validity.valid, all, failed) {
         (false, ..) => ("void", "Not valid: this run says nothing about the server".to_owned()),
+        (true, 0, _) if excused > 0 => ("plain", "Valid; none of the checks can be measured here".to_owned()),
         (true, 0, _) => ("plain", "Valid; no checks were asked for".to_owned()),
         (true, 1, 0) => ("holds", "The check holds".to_owned()),
         (true, _, 0) => ("holds", format!("All {all} checks hold")),
@@ -89,11 +91,15 @@ fn verdict(run: &Outcome) -> String {
         true => "<br>The run is valid: the generator kept its schedule.",
         false => "",
     };
+    let uncounted = match excused {
+        0 => String::new(),
+        _ => format!("<br>Not measured, for nothing was shed, and not counted: {excused}."),
+    };
     let control = match run.scenario.control {
         true => "<br>Control experiment: the bars are those of the same load with shedding on.",
         false => "",
     };
-    format!("<p class=\"verdict {class}\" id=\"verdict\"><b>{text}</b>{reasons}{valid}{control}</p>\n")
+    format!("<p class=\"verdict {class}\" id=\"verdict\"><b>{text}</b>{reasons}{valid}{control}{uncounted}</p>\n")
 }
 
 fn checks(run: &Outcome) -> String {
@@ -113,7 +119,11 @@ fn checks(run: &Outcome) -> String {
             None => (esc(&row.check), String::new()),
         };
         let value = row.value.map_or_else(|| "not measured".to_owned(), |value| with_unit(value, unit));
-        let (class, word) = if row.holds { ("holds", "✓ holds") } else { ("fails", "✗ failed") };
+        let (class, word) = match (row.holds, row.excused) {
+            (true, _) => ("holds", "✓ holds"),
+            (false, true) => ("about", "does not count"),
+            (false, false) => ("fails", "✗ failed"),
+        };
         let about = known.map(|figure| esc(&figure.about)).unwrap_or_default();
         let _ = writeln!(
             out,
