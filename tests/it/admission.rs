@@ -270,6 +270,29 @@ async fn a_place_is_given_back_by_every_kind_of_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_client_left_is_counted_and_logged() {
+    let gateway = Gateway::start().await;
+    let passenger = gateway.passenger().await;
+    gateway.script("routing", &slow(450)).await;
+    let mut connection = TcpStream::connect(("127.0.0.1", gateway.public_port())).await.unwrap();
+    let (body, token) = (trip().to_string(), passenger.api.token.as_deref().unwrap());
+    let before = in_progress_quotes(&gateway).await;
+    let head = "POST /v1/quotes HTTP/1.1\r\nhost: it\r\ncontent-type: application/json\r\nx-request-id: hasty";
+    let request = format!("{head}\r\nauthorization: Bearer {token}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    connection.write_all(request.as_bytes()).await.unwrap();
+    eventually("the quote is under way", async || (in_progress_quotes(&gateway).await > before).then_some(())).await;
+    drop(connection);
+    eventually("it is counted and logged", async || {
+        let metrics = gateway.internal().get("/metrics").send().await.body;
+        let series = "gateway_http_requests_total{method=\"POST\",route=\"/v1/quotes\",status=\"499\"} 1\n";
+        let log = gateway.log();
+        let mut lines = log.lines().filter(|line| line.contains("request=hasty"));
+        (metrics.contains(series) && lines.any(|line| line.contains("status=499"))).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_open_event_stream_holds_no_place() {
     let policies = room_for(2) + &policy("address", "address", &["history"], 100);
     let gateway = Gateway::start_under(&policies, &[]).await;
