@@ -19,6 +19,7 @@ use traffic::{Nanos, Permit};
 use super::{
     Edge,
     answer::{Answered, finish, is_written, written_out},
+    discard::lend,
     metrics::LEFT,
     quotas::{OfHandler, Spoken},
     request_id,
@@ -132,13 +133,14 @@ where
     S: Service<ServiceRequest, Response = ServiceResponse, Error = Error> + 'static,
     E: Entry,
 {
-    async fn serve(&self, request: ServiceRequest) -> Result<ServiceResponse, Error> {
+    async fn serve(&self, mut request: ServiceRequest) -> Result<ServiceResponse, Error> {
         let edge = &**self.edge;
         let now = Nanos::since_start_of(&edge.started);
         let route = self.entry.route(&request);
         // In a place of its own: with it, the future of the request would be too large for the allocator's quick way.
         let mut passage = Box::new(Passage { route, now, spoken: Spoken::default(), permit: None });
         let origin = request_id::origin(request.headers(), &edge.entropy);
+        let body = lend(&mut request);
         // What is left of the request should its handler panic, or its client leave.
         let (method, path) = (request.method().clone(), request.uri().path_and_query().cloned());
         let route = route.map_or(Some(INTERNAL), |route| route.pattern);
@@ -184,7 +186,10 @@ where
                     // The listeners are about to close: whoever keeps this connection would find it cut.
                     response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
                 }
-                Ok(response)
+                match body {
+                    Some(body) => Ok(body.end(response).await),
+                    None => Ok(response),
+                }
             }
             // There is no request left to answer: the framework answers with this error, which is a full problem.
             Err((label, problem)) => {
