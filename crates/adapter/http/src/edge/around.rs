@@ -147,7 +147,7 @@ where
         let unanswered = Unanswered { edge, origin: &origin, method: &method, route, now };
         let passing = catch_panic(self.entry.pass(request, &self.service, &mut passage));
         let outcome = origin.clone().run(passing).await;
-        unanswered.is_answered();
+        unanswered.answered();
         let answer = match outcome {
             Ok(Ok(response)) if is_written(&response) => Ok(response),
             // What is said about an error belongs to its request.
@@ -226,7 +226,7 @@ struct Unanswered<'a> {
 }
 
 impl Unanswered<'_> {
-    fn is_answered(self) {
+    fn answered(self) {
         // It owns nothing.
         std::mem::forget(self);
     }
