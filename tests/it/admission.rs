@@ -161,6 +161,48 @@ async fn a_refused_body_leaves_the_connection_to_the_next_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_answers_without_reading_leaves_the_connection_to_the_next_request() {
+    let gateway = Gateway::start().await;
+    let mut connection = TcpStream::connect(("127.0.0.1", gateway.public_port())).await.unwrap();
+    let body = trip().to_string();
+    let plain = format!("content-length: {}\r\n\r\n{body}", body.len());
+    let chunked = format!("transfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    for (line, status) in UNREAD {
+        for body in [&plain, &chunked] {
+            connection.write_all(format!("{line} HTTP/1.1\r\nhost: it\r\n{body}").as_bytes()).await.unwrap();
+            let answer = read_answer(&mut connection).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+            assert!(!answer.contains("connection: close"), "{answer}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_answers_before_the_body_is_there_says_that_the_connection_ends_and_ends_it() {
+    let gateway = Gateway::start_with(&[("http.head_timeout_s", "60")]).await;
+    for (line, status) in UNREAD {
+        for body in ["content-length: 100\r\n\r\n{", "transfer-encoding: chunked\r\n\r\n1\r\n{\r\n"] {
+            let mut connection = TcpStream::connect(("127.0.0.1", gateway.public_port())).await.unwrap();
+            connection.write_all(format!("{line} HTTP/1.1\r\nhost: it\r\n{body}").as_bytes()).await.unwrap();
+            let answer = read_answer(&mut connection).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+            assert!(answer.contains("connection: close"), "{answer}");
+            ends_without_a_word(&mut connection).await;
+        }
+    }
+}
+
+/// Requests whose bodies nobody reads: no token, no such method, no such path, no such type of body.
+const UNREAD: [(&str, u16); 4] =
+    [("POST /v1/quotes", 401), ("POST /v1/ride-states", 405), ("POST /nowhere", 404), ("POST /v1/auth/otp", 415)];
+
+async fn ends_without_a_word(connection: &mut TcpStream) {
+    let mut more = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, connection.read_to_end(&mut more)).await.expect("it ends in time");
+    assert_eq!((read.expect("no reset"), String::from_utf8_lossy(&more).as_ref()), (0, ""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_does_not_wait_for_a_body_that_is_still_to_come() {
     let gateway = Gateway::start_under(&policy("none", "address", &["quote"], 1), &[]).await;
     gateway.public().post("/v1/quotes", &trip()).send().await.problem(401, "token-missing");
@@ -170,7 +212,8 @@ async fn a_refusal_does_not_wait_for_a_body_that_is_still_to_come() {
             format!("POST /v1/quotes HTTP/1.1\r\nhost: it\r\n{length}\r\ncontent-type: application/json\r\n\r\n");
         connection.write_all(head.as_bytes()).await.unwrap();
         let answer = read_answer(&mut connection).await;
-        assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 429 ") && answer.contains("connection: close"), "{answer}");
+        ends_without_a_word(&mut connection).await;
     }
 }
 
@@ -265,6 +308,29 @@ async fn a_place_is_given_back_by_every_kind_of_answer() {
     assert!(hasty.timeout(std::time::Duration::from_millis(100)).send().await.is_err());
     eventually("the place is free again", async || {
         (public.get("/v1/ride-states").send().await.status == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_client_left_is_counted_and_logged() {
+    let gateway = Gateway::start().await;
+    let passenger = gateway.passenger().await;
+    gateway.script("routing", &slow(450)).await;
+    let mut connection = TcpStream::connect(("127.0.0.1", gateway.public_port())).await.unwrap();
+    let (body, token) = (trip().to_string(), passenger.api.token.as_deref().unwrap());
+    let before = in_progress_quotes(&gateway).await;
+    let head = "POST /v1/quotes HTTP/1.1\r\nhost: it\r\ncontent-type: application/json\r\nx-request-id: hasty";
+    let request = format!("{head}\r\nauthorization: Bearer {token}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    connection.write_all(request.as_bytes()).await.unwrap();
+    eventually("the quote is under way", async || (in_progress_quotes(&gateway).await > before).then_some(())).await;
+    drop(connection);
+    eventually("it is counted and logged", async || {
+        let metrics = gateway.internal().get("/metrics").send().await.body;
+        let series = "gateway_http_requests_total{method=\"POST\",route=\"/v1/quotes\",status=\"499\"} 1\n";
+        let log = gateway.log();
+        let mut lines = log.lines().filter(|line| line.contains("request=hasty"));
+        (metrics.contains(series) && lines.any(|line| line.contains("status=499"))).then_some(())
     })
     .await;
 }

@@ -144,14 +144,15 @@ async fn an_idle_connection_ends_without_a_word() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_body_is_not_waited_for() {
-    let gateway = Gateway::start_with(&[("http.body_timeout_s", "1")]).await;
+    let gateway = Gateway::start_with(&[("http.body_timeout_s", "1"), ("http.head_timeout_s", "3")]).await;
     for framing in ["content-length: 100\r\n\r\n{", "transfer-encoding: chunked\r\n\r\n1\r\n{\r\n"] {
         let mut slow = Raw::from("127.0.0.1", &gateway).await;
         slow.send(&format!("POST /v1/auth/otp HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\n{framing}"))
             .await;
         let answer = slow.answer().await.expect("an answer");
         assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("\"code\":\"malformed\""), "{answer}");
-        assert!(answer.contains("did not come within 1 s"), "{answer}");
+        assert!(answer.contains("did not come within 1 s") && answer.contains("connection: close"), "{answer}");
+        assert_eq!(slow.rest().await, "", "one request, one answer");
     }
 }
 

@@ -166,7 +166,7 @@ async fn an_operators_mistake_changes_nothing_and_every_line_of_it_is_named() {
         (names(&gateway).await, in_effect(&gateway).await["revision"].clone()),
         (vec!["passenger".to_owned()], json!(1))
     );
-    assert_eq!(reloads(&gateway, "refused").await, 1.0);
+    assert_eq!(reloads(&gateway, "refused").await, 4.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -173,6 +173,12 @@ impl Keeper {
         }
     }
 
+    /// An operator sent what cannot even be looked at: it counts as refused.
+    pub fn could_not_read(&self, why: &str) {
+        self.admission.metrics.count_reload("refused");
+        tracing::warn!(why, "an operator's policies cannot be read");
+    }
+
     /// How things are.
     #[must_use]
     pub fn status(&self) -> Status {

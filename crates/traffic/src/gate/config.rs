@@ -1,6 +1,6 @@
 //! The table `[overload]` of `config/traffic.toml`.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use runtime::{Invalid, within};
 use serde::{Deserialize, Serialize};
@@ -65,18 +65,24 @@ impl Default for GateConfig {
 }
 
 impl GateConfig {
+    /// What a limit may be, requests.
+    pub(crate) const LIMITS: RangeInclusive<u32> = 1..=10_000;
+    /// What [`Self::floor_ms`] may be.
+    pub(crate) const FLOORS_MS: RangeInclusive<u32> = 0..=10_000;
+    /// What [`Self::window_ms`] may be.
+    pub(crate) const WINDOWS_MS: RangeInclusive<u32> = 10..=1000;
+
     /// Every value that is not accepted, and what would be: nothing when all are.
     #[must_use]
     pub fn mistakes(&self) -> Vec<Invalid> {
-        let limits = 1..=10_000;
         [
             self.check_shares(),
-            within("min_limit", self.min_limit, limits.clone(), "requests"),
-            within("max_limit", self.max_limit, limits, "requests"),
+            within("min_limit", self.min_limit, Self::LIMITS, "requests"),
+            within("max_limit", self.max_limit, Self::LIMITS, "requests"),
             self.check_order(),
             within("tolerance", self.tolerance, 1.1..=100.0, "times the unloaded latency"),
-            within("floor_ms", self.floor_ms, 0..=10_000, "milliseconds"),
-            within("window_ms", self.window_ms, 10..=1000, "milliseconds"),
+            within("floor_ms", self.floor_ms, Self::FLOORS_MS, "milliseconds"),
+            within("window_ms", self.window_ms, Self::WINDOWS_MS, "milliseconds"),
         ]
         .into_iter()
         .filter_map(Result::err)

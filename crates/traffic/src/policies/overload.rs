@@ -27,14 +27,14 @@ pub(super) fn overload(reader: &mut Reader, file: &mut Fields<'_>) -> GateConfig
         config.tolerance = given.value;
         lines.insert("tolerance", given.at);
     }
-    for (key, value) in [
-        ("min_limit", &mut config.min_limit),
-        ("max_limit", &mut config.max_limit),
-        ("initial", &mut config.initial),
-        ("floor_ms", &mut config.floor_ms),
-        ("window_ms", &mut config.window_ms),
+    for (key, value, allowed, unit) in [
+        ("min_limit", &mut config.min_limit, GateConfig::LIMITS, "requests"),
+        ("max_limit", &mut config.max_limit, GateConfig::LIMITS, "requests"),
+        ("initial", &mut config.initial, GateConfig::LIMITS, "requests"),
+        ("floor_ms", &mut config.floor_ms, GateConfig::FLOORS_MS, "milliseconds"),
+        ("window_ms", &mut config.window_ms, GateConfig::WINDOWS_MS, "milliseconds"),
     ] {
-        if let Ok(Some(given)) = fields.number(reader, key, 0..=u32::MAX, "") {
+        if let Ok(Some(given)) = fields.number(reader, key, allowed, unit) {
             *value = given.value;
             lines.insert(key, given.at);
         }

@@ -16,7 +16,6 @@ use usecase::auth::access;
 use super::{
     address,
     around::{Entry, Passage},
-    discard::discard,
     refusal,
 };
 use crate::{
@@ -51,7 +50,7 @@ impl Entry for Admitted {
         let Some(route) = passage.route.filter(|_| !is_preflight(&request)) else { return service.call(request).await };
         let auth = match self.admit(&request, &route, passage).await {
             Ok(auth) => auth,
-            Err(refused) => return Ok(self.refuse(request, &refused, passage).await),
+            Err(refused) => return Ok(self.refuse(request, &refused, passage)),
         };
         if !request.query_string().is_empty()
             && route.takes_no_query
@@ -63,7 +62,7 @@ impl Entry for Admitted {
         }
         match self.hear(&mut request, &route, auth, passage).await {
             Ok(()) => service.call(request).await,
-            Err(refused) => Ok(self.refuse(request, &refused, passage).await),
+            Err(refused) => Ok(self.refuse(request, &refused, passage)),
         }
     }
 }
@@ -138,13 +137,12 @@ impl Admitted {
         self.enter(route, passage, Nanos::since_start_of(&self.api.started))
     }
 
-    async fn refuse(&self, mut request: ServiceRequest, refused: &Refused, passage: &Passage) -> ServiceResponse {
+    fn refuse(&self, request: ServiceRequest, refused: &Refused, passage: &Passage) -> ServiceResponse {
         let (path, entropy) = (request.path(), &self.api.entropy);
         let answer = match refused {
             Refused::OverQuota => refusal::over_quota(passage.spoken.last(), path, entropy),
             Refused::NoPlace(shed) => refusal::shed(shed, path, entropy),
         };
-        discard(request.take_payload()).await;
         request.into_response(answer)
     }
 }

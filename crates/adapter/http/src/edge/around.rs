@@ -19,10 +19,15 @@ use traffic::{Nanos, Permit};
 use super::{
     Edge,
     answer::{Answered, finish, is_written, written_out},
+    discard::lend,
+    metrics::LEFT,
     quotas::{OfHandler, Spoken},
     request_id,
 };
 use crate::{problem::Problem, routes::RouteRef};
+
+/// The route of a request whose router was not asked yet.
+const INTERNAL: &str = "internal";
 
 /// What stands between the edge and the handlers of a listener.
 pub(crate) trait Entry: 'static {
@@ -128,17 +133,21 @@ where
     S: Service<ServiceRequest, Response = ServiceResponse, Error = Error> + 'static,
     E: Entry,
 {
-    async fn serve(&self, request: ServiceRequest) -> Result<ServiceResponse, Error> {
+    async fn serve(&self, mut request: ServiceRequest) -> Result<ServiceResponse, Error> {
         let edge = &**self.edge;
         let now = Nanos::since_start_of(&edge.started);
         let route = self.entry.route(&request);
         // In a place of its own: with it, the future of the request would be too large for the allocator's quick way.
         let mut passage = Box::new(Passage { route, now, spoken: Spoken::default(), permit: None });
         let origin = request_id::origin(request.headers(), &edge.entropy);
-        // What is left of the request should its handler panic.
+        let body = lend(&mut request);
+        // What is left of the request should its handler panic, or its client leave.
         let (method, path) = (request.method().clone(), request.uri().path_and_query().cloned());
+        let route = route.map_or(Some(INTERNAL), |route| route.pattern);
+        let unanswered = Unanswered { edge, origin: &origin, method: &method, route, now };
         let passing = catch_panic(self.entry.pass(request, &self.service, &mut passage));
         let outcome = origin.clone().run(passing).await;
+        unanswered.answered();
         let answer = match outcome {
             Ok(Ok(response)) if is_written(&response) => Ok(response),
             // What is said about an error belongs to its request.
@@ -157,7 +166,7 @@ where
             Ok(mut response) => {
                 let status = response.status();
                 give_back(passage.permit.take(), passage.route.as_ref(), status, end);
-                let told = Told { edge, origin: &origin, method: &method, status, elapsed };
+                let told = Told { edge, origin: &origin, method: &method, status: status.as_u16(), elapsed };
                 match &passage.route {
                     Some(route) => {
                         edge.metrics.observe_route(route, &method, status, elapsed);
@@ -177,13 +186,17 @@ where
                     // The listeners are about to close: whoever keeps this connection would find it cut.
                     response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
                 }
-                Ok(response)
+                match body {
+                    Some(body) => Ok(body.end(response).await),
+                    None => Ok(response),
+                }
             }
             // There is no request left to answer: the framework answers with this error, which is a full problem.
             Err((label, problem)) => {
                 let status = problem.status_code();
                 edge.metrics.observe(Some(label), &method, status, elapsed);
-                Told { edge, origin: &origin, method: &method, status, elapsed }.log(Some(label));
+                let told = Told { edge, origin: &origin, method: &method, status: status.as_u16(), elapsed };
+                told.log(Some(label));
                 let mut headers = HeaderMap::new();
                 finish(&mut headers, &origin, &passage.spoken);
                 let path = path.map_or_else(String::new, |path| path.path().to_owned());
@@ -202,12 +215,39 @@ fn give_back(permit: Option<Permit>, route: Option<&RouteRef>, status: StatusCod
     }
 }
 
+/// A request on its way. Dropped as such, its connection has ended before there was an answer: that is told as status 499,
+/// which nobody is ever sent.
+struct Unanswered<'a> {
+    edge: &'a Edge,
+    origin: &'a Origin,
+    method: &'a Method,
+    route: Option<&'static str>,
+    now: Nanos,
+}
+
+impl Unanswered<'_> {
+    fn answered(self) {
+        // It owns nothing.
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        let Self { edge, origin, method, route, now } = *self;
+        let end = Nanos::since_start_of(&edge.started);
+        let elapsed = Duration::from_nanos(end.0.saturating_sub(now.0));
+        edge.metrics.count_left(route, method);
+        Told { edge, origin, method, status: LEFT, elapsed }.log(route);
+    }
+}
+
 /// What the access log says.
 struct Told<'a> {
     edge: &'a Edge,
     origin: &'a Origin,
     method: &'a Method,
-    status: StatusCode,
+    status: u16,
     elapsed: Duration,
 }
 
@@ -217,9 +257,10 @@ impl Told<'_> {
             return;
         }
         // The route, never the path: a path may hold a phone.
-        let (method, route, status) = (self.method, route.unwrap_or("unmatched"), self.status.as_u16());
+        let (method, route, status) = (self.method, route.unwrap_or("unmatched"), self.status);
         let ms = self.elapsed.as_secs_f64() * 1000.0;
-        let write = || tracing::info!(target: "access", %method, route, status, ms, "answered");
+        let what = if status == LEFT { "left" } else { "answered" };
+        let write = || tracing::info!(target: "access", %method, route, status, ms, "{what}");
         self.origin.clone().run_sync(write);
     }
 }

@@ -12,6 +12,9 @@ use crate::routes::{self, RouteRef};
 
 /// The name of the series of whatever is no route.
 const UNMATCHED: &str = "unmatched";
+/// The status of requests whose client left before the answer: for those who read the figures, never sent.
+pub(super) const LEFT: u16 = 499;
+const LEFT_LABEL: &str = "499";
 
 /// The series of the HTTP layer. Cheap to clone.
 #[derive(Clone)]
@@ -43,7 +46,10 @@ impl Metrics {
     /// They are registered already.
     pub fn build(registry: &Registry) -> Result<Self, prometheus::Error> {
         let requests = IntCounterVec::new(
-            Opts::new("gateway_http_requests_total", "Requests answered."),
+            Opts::new(
+                "gateway_http_requests_total",
+                "Requests by the status of their answer; 499 is none: the client left before it.",
+            ),
             &["route", "method", "status"],
         )?;
         let seconds = HistogramVec::new(
@@ -72,6 +78,12 @@ impl Metrics {
         let requests = || self.requests.with_label_values(&[label, METHODS[method], status.as_str()]);
         path.requests[method][at].get_or_init(requests).inc();
         path.seconds.get_or_init(|| self.seconds.with_label_values(&[label])).observe(elapsed.as_secs_f64());
+    }
+
+    /// Counts a request whose client left before the answer. How long it stayed is no time of ours.
+    pub(super) fn count_left(&self, route: Option<&str>, method: &Method) {
+        let route = route.unwrap_or(UNMATCHED);
+        self.requests.with_label_values(&[route, METHODS[index_of(method)], LEFT_LABEL]).inc();
     }
 
     /// Counts an answer by the pattern of its path.

@@ -47,7 +47,8 @@ pub(super) async fn policies(api: web::Data<Api>) -> HttpResponse {
 }
 
 /// Takes other policies as a whole, until the file changes, or a restart.
-pub(super) async fn replace(api: web::Data<Api>, body: TomlBody) -> Answer {
+pub(super) async fn replace(api: web::Data<Api>, body: Result<TomlBody, Problem>) -> Answer {
+    let body = body.inspect_err(|problem| api.policies.could_not_read(&problem.to_string()))?;
     let changed = beside(&api, move |keeper, now, at| keeper.put(&body.0, now, at)).await?;
     told(changed)
 }
