@@ -16,6 +16,7 @@ use crate::{
     gateway::Gateway,
     main_flow::Places,
     report::{Report, Row, Spread},
+    setting::Setting,
 };
 
 /// The tail during an attack, in tails without one.
@@ -44,7 +45,7 @@ pub(crate) struct Options {
 /// Something could not be measured.
 pub(crate) async fn run(options: &Options) -> Result<bool, String> {
     let places = Places::find()?;
-    let mut report = Report::new(options.quick, &places.data)?;
+    let mut report = Report::new(options.quick, Setting::describe(&places.data)?);
     let (rounds, time) = if options.quick { (1, Duration::from_secs(2)) } else { (3, Duration::from_secs(15)) };
     let gateway = Gateway::start_as_shipped(&places.gateway, &places.folder("door"), &[]).await?;
     let passengers = Client::new(gateway.url())?.passengers(0, VISITORS).await?;
@@ -68,7 +69,7 @@ pub(crate) async fn run(options: &Options) -> Result<bool, String> {
     gateway.stop().await?;
     report.print();
     report.write(&places.out.join(if options.quick { "door-quick.json" } else { "door.json" }))?;
-    Ok(options.quick || report.every_goal_is_met())
+    Ok(options.quick || report.holds())
 }
 
 fn row(attack: Attack, alone: &[Seen], under_attack: &[Seen]) -> Row {

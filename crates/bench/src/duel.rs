@@ -50,7 +50,7 @@ struct Figures {
 ///
 /// # Errors
 /// In words; also when the peer's statements are not the gateway's.
-pub(crate) async fn run(places: &Places, quick: bool, report: &mut Report) -> Result<(), String> {
+pub(crate) async fn run(places: &Places, quick: bool, report: &mut Report<Row>) -> Result<(), String> {
     let size =
         if quick { Size { rounds: 2, posts: 60, gets: 600 } } else { Size { rounds: 9, posts: 300, gets: 5000 } };
     let recorded = record(&places.gateway, &places.folder("recorded"), &SETTINGS).await?;
@@ -83,7 +83,7 @@ pub(crate) async fn run(places: &Places, quick: bool, report: &mut Report) -> Re
     Ok(())
 }
 
-fn add(report: &mut Report, what: String, goal: f64, gateway: Vec<f64>, peer: Vec<f64>) {
+fn add(report: &mut Report<Row>, what: String, goal: f64, gateway: Vec<f64>, peer: Vec<f64>) {
     let ratio = Spread::of(gateway.iter().zip(&peer).map(|(gateway, peer)| gateway / peer).collect());
     let (gateway, peer) = (Spread::of(gateway), Spread::of(peer));
     report.add(Row {
@@ -175,7 +175,7 @@ impl Arena {
     }
 
     /// What the gateway's background tasks use while nobody asks: part of its figures, not taken off.
-    async fn note_idle(&self, report: &mut Report) -> Result<(), String> {
+    async fn note_idle(&self, report: &mut Report<Row>) -> Result<(), String> {
         let seconds = 10;
         let ((), ms) = used(&self.gateway.process, async {
             tokio::time::sleep(Duration::from_secs(seconds)).await;

@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
-use crate::{duel, replay, report::Report, starts};
+use crate::{duel, replay, report::Report, setting::Setting, starts};
 
 /// The options of `cargo xtask bench main-flow`.
 #[derive(Args)]
@@ -82,7 +82,7 @@ impl Drop for Places {
 /// Something could not be measured.
 pub(crate) async fn run(options: &Options) -> Result<bool, String> {
     let places = Places::find()?;
-    let mut report = Report::new(options.quick, &places.data)?;
+    let mut report = Report::new(options.quick, Setting::describe(&places.data)?);
     let wanted = |part| options.only.is_empty() || options.only.contains(&part);
     if wanted(Part::Requests) {
         duel::run(&places, options.quick, &mut report).await?;
@@ -95,7 +95,7 @@ pub(crate) async fn run(options: &Options) -> Result<bool, String> {
     }
     report.print();
     report.write(&out_file(&places.out, options))?;
-    Ok(options.quick || report.every_goal_is_met())
+    Ok(options.quick || report.holds())
 }
 
 fn out_file(folder: &Path, options: &Options) -> PathBuf {

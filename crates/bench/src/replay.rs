@@ -22,7 +22,7 @@ const GROWTH_GOAL: f64 = 1.25;
 ///
 /// # Errors
 /// In words.
-pub(crate) async fn run(places: &Places, quick: bool, report: &mut Report) -> Result<(), String> {
+pub(crate) async fn run(places: &Places, quick: bool, report: &mut Report<Row>) -> Result<(), String> {
     let (batch, batches, quiet) = if quick { (50, 2, QUIET_IN_A_HURRY) } else { (2000, 10, QUIET) };
     let gateway = Gateway::start(&places.gateway, &places.folder("rides"), &[]).await?;
     tokio::time::sleep(quiet).await;

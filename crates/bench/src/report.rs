@@ -8,15 +8,27 @@ use crate::setting::Setting;
 
 /// Everything that was measured, and where.
 #[derive(Serialize)]
-pub(crate) struct Report {
+pub(crate) struct Report<R> {
     quick: bool,
     #[serde(flatten)]
     setting: Setting,
-    rows: Vec<Row>,
+    rows: Vec<R>,
     notes: Vec<String>,
 }
 
-/// One figure.
+/// A figure with what it is held to, as a line of the table.
+pub(crate) trait Line: Serialize {
+    /// The head of the table that such lines make.
+    const HEAD: &'static str;
+
+    /// The line; a quick run judges nothing.
+    fn line(&self, quick: bool) -> String;
+
+    /// Whether the figure is good enough to call it done.
+    fn holds(&self) -> bool;
+}
+
+/// A figure with one bound.
 #[derive(Serialize)]
 pub(crate) struct Row {
     /// What was measured.
@@ -41,18 +53,28 @@ impl Row {
     }
 }
 
-impl Report {
-    /// An empty report that describes this machine; `data` lies where databases will.
-    ///
-    /// # Errors
-    /// The machine cannot be described.
-    pub(crate) fn new(quick: bool, data: &Path) -> Result<Self, String> {
-        Ok(Self { quick, setting: Setting::describe(data)?, rows: Vec::new(), notes: Vec::new() })
+impl Line for Row {
+    const HEAD: &'static str = "| what | goal | figure | peer | |\n|---|---|---|---|---|";
+
+    fn line(&self, quick: bool) -> String {
+        let verdict = if quick { String::new() } else { self.verdict() };
+        format!("| {} | {} | {} | {} | {verdict} |", self.what, self.goal, self.figure, self.peer)
+    }
+
+    fn holds(&self) -> bool {
+        self.judged.is_none_or(|(value, bound)| value <= bound)
+    }
+}
+
+impl<R: Line> Report<R> {
+    /// An empty report that describes this run.
+    pub(crate) fn new(quick: bool, setting: Setting) -> Self {
+        Self { quick, setting, rows: Vec::new(), notes: Vec::new() }
     }
 
     /// Adds a figure, and shows it at once: a whole run takes a while.
-    pub(crate) fn add(&mut self, row: Row) {
-        eprintln!("bench: {}: {} {}", row.what, row.figure, row.verdict());
+    pub(crate) fn add(&mut self, row: R) {
+        eprintln!("bench: {}", row.line(self.quick));
         self.rows.push(row);
     }
 
@@ -62,19 +84,17 @@ impl Report {
         self.notes.push(note);
     }
 
-    pub(crate) fn every_goal_is_met(&self) -> bool {
-        self.rows.iter().all(|row| row.judged.is_none_or(|(value, bound)| value <= bound))
+    /// Whether every figure is good enough.
+    pub(crate) fn holds(&self) -> bool {
+        self.rows.iter().all(Line::holds)
     }
 
     /// The table, as it stands in `docs/benchmarks.md`.
     #[allow(clippy::print_stdout, reason = "the table is what this program is run for")]
     pub(crate) fn print(&self) {
         println!("\n{}\n", self.setting.text(self.quick));
-        println!("| what | goal | figure | peer | |\n|---|---|---|---|---|");
-        for row in &self.rows {
-            let verdict = if self.quick { String::new() } else { row.verdict() };
-            println!("| {} | {} | {} | {} | {verdict} |", row.what, row.goal, row.figure, row.peer);
-        }
+        println!("{}", R::HEAD);
+        self.rows.iter().for_each(|row| println!("{}", row.line(self.quick)));
         println!();
         self.notes.iter().for_each(|note| println!("- {note}"));
     }

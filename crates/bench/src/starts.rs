@@ -13,7 +13,7 @@ const GOAL_MS: f64 = 300.0;
 ///
 /// # Errors
 /// In words.
-pub(crate) async fn run(places: &Places, quick: bool, report: &mut Report) -> Result<(), String> {
+pub(crate) async fn run(places: &Places, quick: bool, report: &mut Report<Row>) -> Result<(), String> {
     let (times, rides) = if quick { (2, 50) } else { (15, 2000) };
     let mut fresh = Vec::new();
     for number in 0..times {
@@ -40,7 +40,7 @@ async fn start(places: &Places, folder: &str) -> Result<f64, String> {
     Ok(ready_after)
 }
 
-fn add(report: &mut Report, what: String, ms: Vec<f64>) {
+fn add(report: &mut Report<Row>, what: String, ms: Vec<f64>) {
     let (starts, spread) = (ms.len(), Spread::of(ms));
     report.add(Row {
         what: format!("{what}, ms, {starts} starts"),

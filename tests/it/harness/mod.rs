@@ -6,6 +6,7 @@ mod driver;
 mod gateway;
 mod passenger;
 mod process;
+mod raw;
 mod stream;
 
 use std::{ops::AsyncFnMut, time::Duration};
@@ -16,6 +17,7 @@ pub(crate) use driver::Driver;
 pub(crate) use gateway::Gateway;
 pub(crate) use passenger::{Passenger, fresh_phone};
 pub(crate) use process::{BINARY, Folder, run_to_exit, run_to_exit_in};
+pub(crate) use raw::Raw;
 use serde_json::{Value, json};
 pub(crate) use stream::{Event, EventStream};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};

@@ -1,20 +1,11 @@
 //! The table of `cargo xtask bench traffic`: every figure beside its peer's, its goal and its bar.
 
-use std::{fs, path::Path};
-
 use serde::Serialize;
 
-use crate::{report::Spread, setting::Setting};
+use crate::report::{Line, Report, Spread};
 
-/// Everything that was measured, and where.
-#[derive(Serialize)]
-pub(crate) struct Table {
-    quick: bool,
-    #[serde(flatten)]
-    setting: Setting,
-    rows: Vec<Row>,
-    notes: Vec<String>,
-}
+/// What `cargo xtask bench traffic` measured.
+pub(crate) type Table = Report<Row>;
 
 /// One figure.
 #[derive(Serialize)]
@@ -147,6 +138,10 @@ impl Row {
     fn verdict(&self) -> Verdict {
         self.hold.verdict(self.value)
     }
+}
+
+impl Line for Row {
+    const HEAD: &'static str = "| what | goal | bar | figure | against | |\n|---|---|---|---|---|---|";
 
     fn line(&self, quick: bool) -> String {
         let verdict = self.verdict();
@@ -154,48 +149,9 @@ impl Row {
         let (goal, bar) = (self.hold.text(self.hold.goal), self.hold.text(self.hold.bar));
         format!("| {} | {goal} | {bar} | {} | {} | {verdict} |", self.what, self.figure, self.against)
     }
-}
 
-impl Table {
-    /// An empty table that describes this run.
-    pub(crate) fn new(quick: bool, setting: Setting) -> Self {
-        Self { quick, setting, rows: Vec::new(), notes: Vec::new() }
-    }
-
-    /// Adds a figure, and shows it at once: a whole run takes a while.
-    pub(crate) fn add(&mut self, row: Row) {
-        eprintln!("bench: {}", row.line(self.quick));
-        self.rows.push(row);
-    }
-
-    /// Adds what a reader must know beside the figures.
-    pub(crate) fn note(&mut self, note: String) {
-        eprintln!("bench: {note}");
-        self.notes.push(note);
-    }
-
-    /// Whether nothing falls short of its bar.
-    pub(crate) fn every_bar_holds(&self) -> bool {
-        self.rows.iter().all(|row| !matches!(row.verdict(), Verdict::Short(_)))
-    }
-
-    /// The table, as it stands in `docs/benchmarks.md`.
-    #[allow(clippy::print_stdout, reason = "the table is what this program is run for")]
-    pub(crate) fn print(&self) {
-        println!("\n{}\n", self.setting.text(self.quick));
-        println!("| what | goal | bar | figure | against | |\n|---|---|---|---|---|---|");
-        self.rows.iter().for_each(|row| println!("{}", row.line(self.quick)));
-        println!();
-        self.notes.iter().for_each(|note| println!("- {note}"));
-    }
-
-    /// Writes it as JSON.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub(crate) fn write(&self, file: &Path) -> Result<(), String> {
-        let text = serde_json::to_string_pretty(self).map_err(|e| e.to_string())?;
-        fs::write(file, text + "\n").map_err(|e| format!("{}: {e}", file.display()))
+    fn holds(&self) -> bool {
+        !matches!(self.verdict(), Verdict::Short(_))
     }
 }
 
