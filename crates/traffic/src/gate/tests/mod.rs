@@ -219,23 +219,3 @@ proptest! {
         prop_assert_eq!(gate.state().in_flight, 0);
     }
 }
-
-/// Not a rule: `cargo test -p traffic --release -- --ignored --nocapture what_one_request_pays`.
-#[test]
-#[ignore = "measures, decides nothing"]
-fn what_one_request_pays() {
-    let gate = gate(config(100));
-    let watch = runtime::Stopwatch::start();
-    let rounds: u64 = 10_000_000;
-    for round in 0..rounds {
-        let permit = gate.enter(RIDES, Nanos(round * 100)).unwrap();
-        permit.finish((round % 40) as usize, Nanos(round * 100 + 50));
-    }
-    println!("enter and finish: {:.1} ns", watch.elapsed().as_nanos() as f64 / rounds as f64);
-    let _inside = fill(&gate, RIDES);
-    let watch = runtime::Stopwatch::start();
-    for round in 0..rounds {
-        assert!(gate.enter(CATALOGUE, Nanos(round)).is_err());
-    }
-    println!("shed: {:.1} ns", watch.elapsed().as_nanos() as f64 / rounds as f64);
-}
