@@ -116,6 +116,11 @@ impl Crowd {
         self.people.len()
     }
 
+    /// How many have neither a quote nor a ride.
+    pub(crate) fn idle(&self) -> usize {
+        self.groups.of(Place::Idle).len()
+    }
+
     /// Somebody whom the server has not seen.
     pub(crate) fn newcomer(&mut self) -> Newcomer {
         let (run, next) = self.phones;

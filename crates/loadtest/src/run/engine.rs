@@ -139,6 +139,12 @@ impl Engine {
         }
     }
 
+    /// The request for a quote of somebody who has none and no ride; none when there is nobody.
+    pub(crate) fn draw_quote_of_the_idle(&self, now: Instant) -> Option<Errand> {
+        let state = &mut *self.state();
+        (state.crowd.idle() > 0).then(|| state.crowd.draw(Kind::Quote, &mut state.rng, now)).flatten()
+    }
+
     /// A client's request, and its next tries where clients come back.
     async fn client(self: Arc<Self>, errand: Errand, arrival: Arrival) {
         let start = self.state().book.start;

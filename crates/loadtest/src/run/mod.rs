@@ -56,6 +56,8 @@ use crate::{
 
 /// From the decision to begin to the first arrival that can be due.
 const HEAD_START: Duration = Duration::from_millis(200);
+/// A capacity that was measured with so much of other kinds is noted.
+const SKEW: f64 = 0.05;
 /// After a run, before its capacity is measured again: what the server still has to do ends.
 const CALM: Duration = Duration::from_secs(3);
 /// Passengers at the end, as a multiple of those at the beginning: who signs in during the run joins.
@@ -140,6 +142,7 @@ async fn drive(options: &RunOptions, scenario: &Scenario, target: &mut Target) -
     let cores = u32::try_from(cores).unwrap_or(u32::MAX);
     if options.pin {
         pin::generator(cores).await?;
+        pin::stay_awake();
     }
     *target = Target::reach(options, scenario).await?;
     let mut notes = Vec::new();
@@ -166,7 +169,7 @@ async fn drive(options: &RunOptions, scenario: &Scenario, target: &mut Target) -
     let own = (cpu_seconds(std::process::id()), Instant::now());
     let phases = ends(scenario);
     let keys_sent = tokio::select! {
-        keys = load(&engine, scenario, &trips, base.0, options.seed, start) => keys?,
+        keys = load(&engine, scenario, &trips, base.0, options, start) => keys?,
         () = sights.watch(&target.whom, start) => 0,
         never = live::show(&engine, &sights, &phases, start) => match never {},
     };
@@ -177,7 +180,7 @@ async fn drive(options: &RunOptions, scenario: &Scenario, target: &mut Target) -
     let generator_cores = cpu_seconds(std::process::id()).zip(own.0);
     let generator_cores = generator_cores.map(|(now, then)| (now - then) / own.1.elapsed().as_secs_f64());
     let calibration_after = match calibration {
-        Some(_) => after(scenario, target, &engine).await?,
+        Some(_) => after(scenario, target, &engine, &mut notes).await?,
         None => None,
     };
     let refusals = match calibration_after {
@@ -252,7 +255,12 @@ async fn base(
 }
 
 /// The capacity once more, with the mix that the peak accepted; its requests are not in the book.
-async fn after(scenario: &Scenario, target: &Target, engine: &Arc<Engine>) -> Result<Option<Calibration>, String> {
+async fn after(
+    scenario: &Scenario,
+    target: &Target,
+    engine: &Arc<Engine>,
+    notes: &mut Vec<String>,
+) -> Result<Option<Calibration>, String> {
     let Some(peak) = scenario.phase.iter().position(|phase| phase.role == Role::Peak) else { return Ok(None) };
     let accepted = engine.state().book.accepted[peak];
     let weights = kinds::Kind::ALL.into_iter().map(|kind| (kind, accepted[kind.index()] as f64)).collect();
@@ -264,6 +272,12 @@ async fn after(scenario: &Scenario, target: &Target, engine: &Arc<Engine>) -> Re
     let redrawn = engine.state().book.redrawn;
     let found = capacity(engine, &mix, target.whom.pid).await?;
     engine.state().book.redrawn = redrawn;
+    if found.skew > SKEW {
+        let percent = found.skew * 100.0;
+        notes.push(format!(
+            "the capacity with what the peak accepted: {percent:.0} % of it were requests of other kinds"
+        ));
+    }
     Ok(Some(found))
 }
 
@@ -306,13 +320,17 @@ async fn load(
     scenario: &Scenario,
     trips: &[Trip],
     base: f64,
-    seed: u64,
+    options: &RunOptions,
     start: Instant,
 ) -> Result<u64, String> {
     if let Some(plan) = &scenario.spray {
         return Ok(spray::spray(engine, plan, start).await);
     }
-    let arrivals = Arrivals::new(scenario.stretches(base, trips), scenario.arrivals, seed);
+    let arrivals = Arrivals::new(scenario.stretches(base, trips), scenario.arrivals, options.seed);
+    if options.pin {
+        engine.run(metronome::start_awake(arrivals, start)).await;
+        return Ok(0);
+    }
     let (receiver, thread) = metronome::start(arrivals, start)?;
     engine.run(receiver).await;
     thread.join().map_err(|_| "a defect of this tool: the metronome broke")?;

@@ -128,6 +128,9 @@ pub(crate) struct Calibration {
     pub(crate) steps: Vec<(u32, f64)>,
     /// Server's CPU for each request that succeeded, microseconds.
     pub(crate) cpu_us: Option<f64>,
+    /// How much of what succeeded was of other kinds than the mix has it, 0…1: nobody could send those.
+    #[serde(default)]
+    pub(crate) skew: f64,
 }
 
 /// Cheap requests from one address of their own, after the run, as many as went.
