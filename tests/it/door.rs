@@ -241,6 +241,24 @@ async fn a_hundred_requests_sent_at_once_are_answered_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_for_answers_goes_before_whoever_does_not() {
+    const MANY: u64 = 500;
+    const FEW: u64 = 20;
+    // One thread for both.
+    let gateway = Gateway::start_with(&[("http.workers", "1")]).await;
+    let [mut pushy, mut polite] = [Raw::from("127.0.0.1", &gateway).await, Raw::from("127.0.0.2", &gateway).await];
+    pushy.send(&GET.repeat(MANY as usize)).await;
+    assert!(pushy.answer().await.is_some(), "it has begun");
+    for _ in 0..FEW {
+        polite.send(GET).await;
+        assert!(polite.answer().await.is_some());
+    }
+    let name = "gateway_http_requests_total{method=\"GET\",route=\"/v1/ride-states\",status=\"200\"}";
+    let served = series(&gateway, name).await;
+    assert!((FEW + 1..FEW + MANY).contains(&served), "{served} of {}", FEW + MANY);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_sent_behind_a_slow_request_waits_and_is_answered() {
     let gateway = Gateway::start().await;
     let passenger = gateway.passenger().await;
