@@ -249,12 +249,23 @@ async fn whoever_waits_for_answers_goes_before_whoever_does_not() {
     let [mut pushy, mut polite] = [Raw::from("127.0.0.1", &gateway).await, Raw::from("127.0.0.2", &gateway).await];
     pushy.send(&GET.repeat(MANY as usize)).await;
     assert!(pushy.answer().await.is_some(), "it has begun");
-    for _ in 0..FEW {
-        polite.send(GET).await;
-        assert!(polite.answer().await.is_some());
-    }
-    let name = "gateway_http_requests_total{method=\"GET\",route=\"/v1/ride-states\",status=\"200\"}";
-    let served = series(&gateway, name).await;
+    let reading_on = async {
+        let mut some = [0; 8192];
+        while pushy.0.read(&mut some).await.unwrap() > 0 {}
+        panic!("it has ended");
+    };
+    let rounds = async {
+        for _ in 0..FEW {
+            polite.send(GET).await;
+            assert!(polite.answer().await.is_some());
+        }
+        let name = "gateway_http_requests_total{method=\"GET\",route=\"/v1/ride-states\",status=\"200\"}";
+        series(&gateway, name).await
+    };
+    let served = tokio::select! {
+        served = rounds => served,
+        () = reading_on => unreachable!("it panics"),
+    };
     assert!((FEW + 1..FEW + MANY).contains(&served), "{served} of {}", FEW + MANY);
 }
 
