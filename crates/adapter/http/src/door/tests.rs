@@ -203,7 +203,7 @@ async fn whoever_sends_many_at_once_lets_the_others_of_the_thread_in_between() {
                     tokio::task::yield_now().await;
                 }
                 order.lock().unwrap_or_else(PoisonError::into_inner).push(request.path().to_owned());
-                HttpResponse::Ok()
+                HttpResponse::Ok().finish()
             }
         }))
     };

@@ -52,7 +52,7 @@ pub(crate) struct Second {
     /// Its beginning.
     pub(crate) at_s: f64,
     pub(crate) counts: Counts,
-    /// Of this second's refusals, by who refused; as [`Outcome::refused_by`].
+    /// Of this second's refusals, by who refused; as [`super::Outcome::refused_by`].
     pub(crate) refused_by: BTreeMap<String, u64>,
     /// Of this second's requests that succeeded.
     pub(crate) latency: Percentiles,
