@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     num::NonZeroU32,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use arrayvec::ArrayVec;
@@ -24,7 +24,7 @@ use super::{
     side::{said_by, say},
     table::{Hold, Row, Table},
 };
-use crate::{process::Process, report::Spread};
+use crate::{clock, process::Process, report::Spread};
 
 const MEMORY: Hold = Hold::at_most(64.0, 64.0, " B");
 const PAUSE: Hold = Hold::at_most(1.0, 1.0, " ms");
@@ -149,7 +149,7 @@ fn look(engine: Engine, keys: u64) -> Result<Seen, String> {
     let mut insertion = Duration::ZERO;
     let beside_insertion = beside(&limiter, &known, || {
         for number in 1..keys {
-            let began = Instant::now();
+            let began = clock::now();
             limiter.check(number);
             insertion = insertion.max(began.elapsed());
             known.store(number + 1, Ordering::Relaxed);
@@ -168,7 +168,7 @@ fn look(engine: Engine, keys: u64) -> Result<Seen, String> {
     let mut sweep = Duration::ZERO;
     let mut left = 0;
     let beside_sweep = beside(&limiter, &known, || {
-        let began = Instant::now();
+        let began = clock::now();
         left = limiter.sweep();
         sweep = began.elapsed();
     })?;
@@ -194,7 +194,7 @@ fn beside(limiter: &Limiter, known: &AtomicU64, work: impl FnOnce()) -> Result<D
             let (mut dice, mut longest) = (Dice::new(2), Duration::ZERO);
             while !is_over.load(Ordering::Relaxed) {
                 let number = dice.below(known.load(Ordering::Relaxed));
-                let began = Instant::now();
+                let began = clock::now();
                 limiter.check(number);
                 longest = longest.max(began.elapsed());
                 is_there.store(true, Ordering::Relaxed);
