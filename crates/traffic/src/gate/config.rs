@@ -58,7 +58,7 @@ impl Default for GateConfig {
             max_limit: 1000,
             initial: 400,
             tolerance: 5.0,
-            floor_ms: 25,
+            floor_ms: 5,
             window_ms: 100,
         }
     }
