@@ -9,7 +9,7 @@ use std::{
 use super::{
     arrivals::Arrivals,
     book::Book,
-    calibrate::measure as capacity,
+    calibrate::{SKEW, measure as capacity},
     crowd::Crowd,
     engine::Engine,
     kinds, live,
@@ -27,8 +27,6 @@ use crate::trips::{Pace, Schedule, Trip};
 
 /// From the decision to begin to the first arrival that can be due.
 const HEAD_START: Duration = Duration::from_millis(200);
-/// A capacity that was measured with so much of other kinds is noted.
-const SKEW: f64 = 0.05;
 /// After a run, before its capacity is measured again: what the server still has to do ends.
 const CALM: Duration = Duration::from_secs(3);
 /// Passengers at the end, as a multiple of those at the beginning: who signs in during the run joins.
