@@ -241,6 +241,26 @@ async fn a_hundred_requests_sent_at_once_are_answered_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_sends_many_without_waiting_for_answers_is_slowed_down() {
+    let gateway = Gateway::start().await;
+    let mut connection = Raw::from("127.0.0.1", &gateway).await;
+    // Beyond those that go at once, thirty: ten milliseconds each. However busy this machine is, it is never less.
+    let many = 32 + 30;
+    connection.send(&GET.repeat(many)).await;
+    let mut all = std::pin::pin!(async {
+        for _ in 0..many {
+            assert!(connection.answer().await.expect("an answer").starts_with("HTTP/1.1 200 "));
+        }
+    });
+    tokio::select! {
+        biased;
+        () = tokio::time::sleep(Duration::from_millis(200)) => {}
+        () = &mut all => panic!("it was not slowed down"),
+    }
+    all.await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_sent_behind_a_slow_request_waits_and_is_answered() {
     let gateway = Gateway::start().await;
     let passenger = gateway.passenger().await;

@@ -4,7 +4,7 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use hdrhistogram::Histogram;
@@ -14,6 +14,8 @@ use tokio::{
     sync::mpsc,
     task::LocalSet,
 };
+
+use crate::clock;
 
 /// Visits a second.
 const RATE: u32 = 200;
@@ -66,10 +68,11 @@ impl Visitors {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "a visit is due at its moment of a schedule, and waits for nobody's")]
 async fn visit(gateway: SocketAddr, requests: Arc<[String]>, time: Duration) -> Seen {
     let (report, mut reports) = mpsc::unbounded_channel();
     let (keep, mut kept) = mpsc::channel(KEPT);
-    let began = Instant::now();
+    let began = clock::now();
     let total = (time.as_secs_f64() * f64::from(RATE)) as u32;
     for number in 0..total {
         let due = began + Duration::from_secs(1) * number / RATE;

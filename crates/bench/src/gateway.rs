@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::Stdio,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::{
@@ -14,7 +14,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::process::Process;
+use crate::{clock, process::Process};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOP_WITHIN: Duration = Duration::from_secs(30);
@@ -95,7 +95,7 @@ impl Gateway {
             .stdout(log)
             .stderr(log_too)
             .kill_on_drop(true);
-        let began = Instant::now();
+        let began = clock::now();
         let mut child = command.spawn().map_err(|e| format!("the gateway: {e}"))?;
         let ready_after = loop {
             if is_ready(internal).await {

@@ -1,13 +1,10 @@
 //! `bench`: what the product costs, measured against its goals and against a peer; see `docs/benchmarks.md`.
 //!
 //! It is run by `cargo xtask bench`, which builds what is measured.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "a measuring tool: it reads the monotonic clock where it measures, and has no supervisor or configuration"
-)]
 
 mod admission;
 mod client;
+mod clock;
 mod database;
 mod door;
 mod door_attacks;

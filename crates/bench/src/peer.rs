@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use clap::Args;
@@ -17,8 +17,12 @@ use sqlx::{
     ConnectOptions, Connection, Executor, Row, Sqlite, SqlitePool, TypeInfo, ValueRef,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
+use tokio::task::JoinSet;
 
-use crate::statements::{GET, Gives, POST, Statement, Unit, Values};
+use crate::{
+    clock,
+    statements::{GET, Gives, POST, Statement, Unit, Values},
+};
 
 /// What the bench starts a peer with.
 #[derive(Args)]
@@ -83,7 +87,7 @@ fn say_done() -> Result<(), String> {
 
 impl Values {
     fn new(number: usize, (passenger, quote): (i64, i64), answer: &str) -> Self {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
+        let now = clock::unix_ms();
         let shard = passenger & 1023;
         let ride = ((now - EPOCH_MS) << 22) | ((number as i64 & 4095) << 10) | shard;
         let (key, answer) = (format!("bench-{quote}"), answer.to_owned());
@@ -128,21 +132,21 @@ impl Pools {
         concurrency: usize,
     ) -> Result<(), String> {
         let (values, next) = (Arc::new(values), Arc::new(AtomicUsize::new(0)));
-        let workers: Vec<_> = (0..concurrency)
-            .map(|_| {
-                let (pools, values, next) = (self.clone(), values.clone(), next.clone());
-                tokio::spawn(async move {
-                    while let Some(values) = values.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        for unit in units {
-                            pools.unit(unit, values).await?;
-                        }
+        let mut workers = JoinSet::new();
+        for _ in 0..concurrency {
+            let (pools, values, next) = (self.clone(), values.clone(), next.clone());
+            workers.spawn(async move {
+                while let Some(values) = values.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    for unit in units {
+                        pools.unit(unit, values).await?;
                     }
-                    Ok::<_, sqlx::Error>(())
-                })
-            })
-            .collect();
-        for worker in workers {
-            worker.await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
+                }
+                Ok::<_, sqlx::Error>(())
+            });
+        }
+        // The first that fails ends the others: nobody goes on writing behind an error.
+        while let Some(ended) = workers.join_next().await {
+            ended.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
         }
         Ok(())
     }

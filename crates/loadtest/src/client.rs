@@ -1,6 +1,8 @@
 //! Sends requests the way a patient client does: waits when told to, tries again when the answer got lost, and notes
 //! what a server should not have done.
 
+mod answer;
+
 use std::{
     error::Error,
     net::{IpAddr, Ipv4Addr},
@@ -8,8 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use answer::Answer;
 use bytes::Bytes;
-use reqwest::{Response, header::HeaderMap};
 use serde::de::DeserializeOwned;
 
 use crate::{
@@ -17,7 +19,6 @@ use crate::{
     outage::{Halt, Outages, Stop},
     promises::{Kind, Promises},
     tally::Tally,
-    wire::Problem,
 };
 
 /// Longer than this no answer may take; the product's own slowest refusal is 5 s.
@@ -39,19 +40,6 @@ pub(crate) struct Client {
     pub(crate) outages: Arc<Outages>,
     pub(crate) promises: Arc<Promises>,
     pub(crate) tally: Arc<Tally>,
-}
-
-/// An answer: complete, or the beginning of a stream.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-    /// The stream, instead of a body, when one was asked for and this is a 200.
-    pub(crate) stream: Option<Response>,
-    /// When it was asked for, at the try that it answers.
-    pub(crate) asked: Instant,
-    /// Since when an earlier try may have had its effect: its answer got lost.
-    pub(crate) lost_since: Option<Instant>,
 }
 
 /// Why there is no answer.
@@ -215,59 +203,6 @@ impl Client {
     }
 }
 
-impl Answer {
-    #[cfg(test)]
-    pub(crate) fn empty(status: u16) -> Self {
-        let (headers, asked) = (HeaderMap::new(), Instant::now());
-        Self { status, headers, body: Bytes::new(), stream: None, asked, lost_since: None }
-    }
-
-    /// A header's text.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok())
-    }
-
-    /// Whether the `ETag` is this version.
-    pub(crate) fn is_tagged(&self, version: u64) -> bool {
-        self.header("etag") == Some(format!("\"{version}\"").as_str())
-    }
-
-    /// The problem's code, when it is a problem.
-    pub(crate) fn code(&self) -> Option<String> {
-        serde_json::from_slice::<Problem>(&self.body).ok().map(|problem| problem.code)
-    }
-
-    /// Whether it may have had its effect at an earlier try already.
-    pub(crate) fn is_repeat(&self) -> bool {
-        self.lost_since.is_some()
-    }
-
-    /// Refused because there is too much to do: to come back is what the contract asks for.
-    fn is_shed(&self) -> bool {
-        self.status == 503 && self.code().as_deref() == Some("temporary-reduced-capacity")
-    }
-
-    /// A 503 that says that something does not answer, as the contract has it.
-    fn says_unavailable(&self) -> bool {
-        self.code().as_deref() == Some("unavailable")
-    }
-
-    /// Worth another try by itself.
-    fn is_refusal(&self) -> bool {
-        let racing = || self.code().as_deref() == Some("idempotency-in-progress");
-        self.status == 429 || self.status >= 500 || (self.status == 409 && racing())
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        self.header("retry-after")?.parse().ok().map(Duration::from_secs)
-    }
-
-    /// The beginning of the body, for a report.
-    pub(crate) fn excerpt(&self) -> String {
-        String::from_utf8_lossy(&self.body).chars().take(300).collect()
-    }
-}
-
 /// The addresses that callers of the listener at `base` come from: a few of 127.0.0.0/8 where the listener is on one of
 /// them, so that limits of one address are not what is met; otherwise whatever the system takes.
 fn sources(base: &str) -> Vec<Option<IpAddr>> {
@@ -294,14 +229,7 @@ pub(crate) fn causes(error: &dyn Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use reqwest::header::HeaderValue;
-
     use super::*;
-
-    fn answer(status: u16, header: (&'static str, &'static str), body: &'static str) -> Answer {
-        let headers = HeaderMap::from_iter([(header.0.parse().unwrap(), HeaderValue::from_static(header.1))]);
-        Answer { headers, body: Bytes::from_static(body.as_bytes()), ..Answer::empty(status) }
-    }
 
     #[test]
     fn callers_come_from_addresses_of_this_machine_where_the_listener_is_on_one() {
@@ -315,26 +243,11 @@ mod tests {
     }
 
     #[test]
-    fn an_etag_is_a_quoted_version() {
-        assert!(answer(200, ("etag", "\"7\""), "").is_tagged(7));
-        assert!(!answer(200, ("etag", "7"), "").is_tagged(7));
-        assert!(!answer(200, ("etag", "\"8\""), "").is_tagged(7));
-    }
-
-    #[test]
-    fn limits_failures_and_a_racing_key_are_tried_again_and_nothing_else() {
-        let is = |status, body| answer(status, ("x", "y"), body).is_refusal();
-        assert!(is(429, "") && is(500, "") && is(503, ""));
-        assert!(is(409, r#"{"code":"idempotency-in-progress"}"#));
-        assert!(!is(409, r#"{"code":"already-riding"}"#) && !is(404, "") && !is(201, ""));
-    }
-
-    #[test]
     fn only_a_documented_503_during_an_outage_is_excused() {
         let client = Client::new("http://127.0.0.1:9", Halt::new()).unwrap();
         let refuse = |status, body| {
             let mut strikes = 0;
-            client.refused(&Request::states(), &answer(status, ("x", "y"), body), Instant::now(), &mut strikes);
+            client.refused(&Request::states(), &Answer::with(status, ("x", "y"), body), Instant::now(), &mut strikes);
             strikes
         };
         let unavailable = r#"{"code":"unavailable"}"#;
@@ -352,7 +265,8 @@ mod tests {
         let client = Client::new("http://127.0.0.1:9", Halt::new()).unwrap();
         let shed = |header| {
             let (mut strikes, body) = (0, r#"{"code":"temporary-reduced-capacity"}"#);
-            let wait = client.refused(&Request::states(), &answer(503, header, body), Instant::now(), &mut strikes);
+            let wait =
+                client.refused(&Request::states(), &Answer::with(503, header, body), Instant::now(), &mut strikes);
             (wait, strikes, client.promises.total())
         };
         assert_eq!(shed(("retry-after", "3")), (Some(Duration::from_secs(3)), 0, 0));

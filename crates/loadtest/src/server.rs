@@ -1,15 +1,18 @@
 //! A gateway of the tool's own: started in a private folder on free ports, killed and started again when asked, stopped.
 
+mod process;
+
 use std::{
     borrow::Cow,
-    fs::{DirBuilder, File},
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    fs::DirBuilder,
+    net::SocketAddr,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
+use process::{DATABASE, LOG, STATEMENT, free_ports, spawn};
 use tokio::process::{Child, Command};
 
 /// How long a start may take.
@@ -220,63 +223,9 @@ impl Drop for Server {
     }
 }
 
-const LOG: &str = "server.log";
-const DATABASE: &str = "gateway.db";
-const STATEMENT: &str = "bank.csv";
-
-fn spawn(
-    binary: &Path,
-    folder: &Path,
-    public: SocketAddr,
-    internal: SocketAddr,
-    settings: &Settings,
-    core: Option<u32>,
-) -> Result<Child, String> {
-    let path = folder.join(LOG);
-    let log = File::options().create(true).append(true).open(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let log_too = log.try_clone().map_err(|e| format!("{}: {e}", path.display()))?;
-    let mut command = match core {
-        None => Command::new(binary),
-        // It puts itself in the program's place: the process is the server's.
-        Some(core) => {
-            let mut command = Command::new("taskset");
-            command.arg("--cpu-list").arg(core.to_string()).arg(binary);
-            command
-        }
-    };
-    command
-        .arg("serve")
-        .current_dir(folder)
-        .env("GATEWAY__HTTP__PUBLIC_BIND", public.to_string())
-        .env("GATEWAY__HTTP__INTERNAL_BIND", internal.to_string())
-        .env("GATEWAY__STORE__SHARDS", format!("sqlite://{}", folder.join(DATABASE).display()))
-        .env("GATEWAY__SANDBOX__BANK_STATEMENT", folder.join(STATEMENT))
-        .envs(settings.iter().map(|(name, value)| (&**name, value)))
-        .stdin(Stdio::null())
-        .stdout(log)
-        .stderr(log_too)
-        // Ctrl-C in a terminal reaches every process of the group: the server is stopped by this tool, not by the key.
-        .process_group(0)
-        .spawn()
-        .map_err(|e| format!("{}: {e}", binary.display()))
-}
-
-/// Two ports that nobody listens on. They are free again when this returns; nobody else takes them, likely.
-fn free_ports() -> std::io::Result<(SocketAddr, SocketAddr)> {
-    let (a, b) = (TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?, TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?);
-    Ok((a.local_addr()?, b.local_addr()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn two_free_ports_of_this_machine_differ() {
-        let (public, internal) = free_ports().unwrap();
-        assert!(public.ip().is_loopback() && internal.ip().is_loopback());
-        assert_ne!(public, internal);
-    }
 
     #[tokio::test]
     async fn a_dropped_server_leaves_neither_process_nor_folder() {

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::Stdio,
     sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use actix_web::{
@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use super::cores::Cores;
-use crate::process::Process;
+use crate::{clock, process::Process};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// As the gateway's.
@@ -84,7 +84,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), String> {
 
 async fn around<B: MessageBody>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<B>, Error> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let start = Instant::now();
+    let start = clock::now();
     let metrics = request.app_data::<web::Data<Metrics>>().cloned();
     let id = request.headers().get(REQUEST_ID).cloned();
     let id = id.map_or_else(|| new_id(NUMBER.fetch_add(1, Ordering::Relaxed)), Ok);

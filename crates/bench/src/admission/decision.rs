@@ -5,7 +5,6 @@ use std::{
     hint::black_box,
     net::{IpAddr, Ipv4Addr},
     path::Path,
-    time::Instant,
 };
 
 use arrayvec::ArrayVec;
@@ -25,7 +24,7 @@ use super::{
     side::{Side, answer_each},
     table::{Hold, Row, Table},
 };
-use crate::report::Spread;
+use crate::{clock, report::Spread};
 
 /// Passengers, and as many devices. `crates/bench/limitador` has the same.
 const KEYS: u64 = 100_000;
@@ -76,12 +75,12 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
 
 /// The clock is read inside: ours reads it once a decision, governor's limiters each read it themselves.
 fn serve(decide: impl Fn(u64, u64, Nanos) -> bool) -> Result<(), String> {
-    let (start, mut dice) = (Instant::now(), Dice::new(1));
+    let (start, mut dice) = (clock::now(), Dice::new(1));
     for key in 0..KEYS {
         decide(key, key, Nanos(1));
     }
     answer_each(|decisions| {
-        let began = Instant::now();
+        let began = clock::now();
         for _ in 0..decisions {
             let (passenger, device) = (dice.below(KEYS), dice.below(KEYS));
             let now = Nanos(start.elapsed().as_nanos() as u64);

@@ -1,9 +1,6 @@
 //! Whether threads that hammer one key together get a unit more than it has.
 
-use std::{
-    num::NonZeroU32,
-    time::{Duration, Instant},
-};
+use std::{num::NonZeroU32, time::Duration};
 
 use arrayvec::ArrayVec;
 use clap::Args;
@@ -19,6 +16,7 @@ use super::{
     side::{said_by, say},
     table::{Hold, Row, Table},
 };
+use crate::clock;
 
 const EXACT: Hold = Hold::at_most(0.0, 0.0, "");
 /// More than there are cores, so that threads are also interrupted between reading the clock and deciding.
@@ -56,7 +54,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
 fn hammer(time: Duration) -> Result<Seen, String> {
     let tables = [LIMIT, Limit::NEVER, Limit::NEVER, Limit::NEVER];
     let tables: ArrayVec<_, 4> = (1..).zip(tables).map(|(id, limit)| limit.table(id, 1000)).collect();
-    let (key, start) = (Secret::new([7; 16]).key(b"one"), Instant::now());
+    let (key, start) = (Secret::new([7; 16]).key(b"one"), clock::now());
     let tier = |table| Tier { table, key, prefix: Key::SHARED, cost: 1, shadow: false };
     let tiers: ArrayVec<_, 4> = tables.iter().map(tier).collect();
     let work = || {

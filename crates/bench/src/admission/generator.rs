@@ -8,8 +8,10 @@ use std::{
     collections::BTreeMap,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use crate::clock;
 
 /// An answer takes longer than this only if something is broken.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -93,7 +95,7 @@ impl<'a> Connections<'a> {
     }
 
     fn run(&mut self, time: Duration, strictly: bool) -> Result<Tally, String> {
-        let (mut tally, start) = (Tally::default(), Instant::now());
+        let (mut tally, start) = (Tally::default(), clock::now());
         for (connection, request) in self.open.iter_mut().zip(&self.call.requests) {
             connection.send(request)?;
         }
@@ -207,6 +209,7 @@ mod tests {
     use super::*;
 
     /// A server that gives each connection's requests these answers in turn, the last one for ever.
+    #[allow(clippy::disallowed_methods, reason = "it serves until the test's process ends")]
     fn server(answers: &'static [&'static str]) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

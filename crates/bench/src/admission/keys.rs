@@ -1,11 +1,13 @@
 //! A million keys: the memory they take, and how long the longest caller waits while they come and go. Each measurement
-//! is a process of its own, so that nothing but the keys has moved its memory.
+//! is a process of its own, so that nothing but the keys has moved its memory. What a caller
+//! waits for a core is told apart, and a control has the same threads do everything but the look at a limit.
 
 use std::{
+    hint::black_box,
     net::{IpAddr, Ipv4Addr},
     num::NonZeroU32,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use arrayvec::ArrayVec;
@@ -21,10 +23,11 @@ use super::{
     Run,
     dice::Dice,
     limiter::{Engine, Limit},
+    pause::{Longest, ms},
     side::{said_by, say},
     table::{Hold, Row, Table},
 };
-use crate::{process::Process, report::Spread};
+use crate::{clock, process::Process, report::Spread};
 
 const MEMORY: Hold = Hold::at_most(64.0, 64.0, " B");
 const PAUSE: Hold = Hold::at_most(1.0, 1.0, " ms");
@@ -48,23 +51,26 @@ pub(crate) struct Options {
 struct Seen {
     bytes_a_key: f64,
     /// The longest single insertion of a key.
-    insertion: f64,
+    insertion: Longest,
     /// The longest call of another thread meanwhile.
-    beside_insertion: f64,
+    beside_insertion: Longest,
     /// The same while a sweep finds nothing to drop.
-    beside_idle_sweep: f64,
+    beside_idle_sweep: Longest,
     /// The same while a sweep drops everything.
-    beside_sweep: f64,
+    beside_sweep: Longest,
     /// How long that sweep takes.
     sweep: f64,
+    /// The longest call of either thread when there is no limit to look at.
+    control: Longest,
 }
 
 impl Seen {
-    /// The longest that a caller waited, whatever went on.
+    /// The longest that one caller keeps another one waiting, or itself, as far as it is the limiter's doing: processor
+    /// time where both threads make measured calls, since a wait for a lock is a part of the other's call; on the wall
+    /// beside a sweep, which is none.
     fn pause(&self) -> f64 {
-        [self.insertion, self.beside_insertion, self.beside_idle_sweep, self.beside_sweep]
-            .into_iter()
-            .fold(0.0, f64::max)
+        let calls = [self.insertion.cpu, self.beside_insertion.cpu];
+        calls.into_iter().chain([self.beside_idle_sweep.wall, self.beside_sweep.wall]).fold(0.0, f64::max)
     }
 }
 
@@ -146,57 +152,56 @@ fn look(engine: Engine, keys: u64) -> Result<Seen, String> {
     limiter.check(0);
     let own = Process::new(std::process::id())?;
     let before = own.memory()?.rss_kb;
-    let mut insertion = Duration::ZERO;
-    let beside_insertion = beside(&limiter, &known, || {
+    let mut insertion = Longest::default();
+    let check = |number| limiter.check(number);
+    let began = clock::now();
+    let beside_insertion = beside(&check, &known, || {
         for number in 1..keys {
-            let began = Instant::now();
-            limiter.check(number);
-            insertion = insertion.max(began.elapsed());
+            insertion.time(|| check(number));
             known.store(number + 1, Ordering::Relaxed);
         }
     })?;
+    let inserted_in = began.elapsed();
     let held = limiter.keys();
     if held < keys as usize * 9 / 10 {
         return Err(format!("only {held} of {keys} keys are held"));
     }
     let bytes_a_key = own.memory()?.rss_kb.saturating_sub(before) as f64 * 1024.0 / held as f64;
-    let beside_idle_sweep = beside(&limiter, &known, || _ = limiter.sweep())?;
+    let beside_idle_sweep = beside(&check, &known, || _ = limiter.sweep())?;
     if limiter.keys() < held {
         return Err("a sweep dropped what was in use".to_owned());
     }
     limiter.put_the_clock_forward();
-    let mut sweep = Duration::ZERO;
-    let mut left = 0;
-    let beside_sweep = beside(&limiter, &known, || {
-        let began = Instant::now();
+    let (mut sweep, mut left) = (Duration::ZERO, 0);
+    let beside_sweep = beside(&check, &known, || {
+        let began = clock::now();
         left = limiter.sweep();
         sweep = began.elapsed();
     })?;
     if left > held / 2 {
         return Err(format!("a sweep left {left} keys that are full again"));
     }
-    let ms = |time: Duration| time.as_secs_f64() * 1000.0;
-    Ok(Seen {
-        bytes_a_key,
-        insertion: ms(insertion),
-        beside_insertion: ms(beside_insertion),
-        beside_idle_sweep: ms(beside_idle_sweep),
-        beside_sweep: ms(beside_sweep),
-        sweep: ms(sweep),
-    })
+    let nothing = |number| _ = black_box(number);
+    let mut control = Longest::default();
+    let beside_control = beside(&nothing, &known, || {
+        let began = clock::now();
+        while began.elapsed() < inserted_in {
+            control.time(|| nothing(0));
+        }
+    })?;
+    let (sweep, control) = (ms(sweep), control.max(beside_control));
+    Ok(Seen { bytes_a_key, insertion, beside_insertion, beside_idle_sweep, beside_sweep, sweep, control })
 }
 
 /// Does `work` while another thread asks about known keys without a break; its longest call.
-fn beside(limiter: &Limiter, known: &AtomicU64, work: impl FnOnce()) -> Result<Duration, String> {
+fn beside(check: &(impl Fn(u64) + Sync), known: &AtomicU64, work: impl FnOnce()) -> Result<Longest, String> {
     let (is_there, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
     std::thread::scope(|scope| {
         let other = scope.spawn(|| {
-            let (mut dice, mut longest) = (Dice::new(2), Duration::ZERO);
+            let (mut dice, mut longest) = (Dice::new(2), Longest::default());
             while !is_over.load(Ordering::Relaxed) {
                 let number = dice.below(known.load(Ordering::Relaxed));
-                let began = Instant::now();
-                limiter.check(number);
-                longest = longest.max(began.elapsed());
+                longest.time(|| check(number));
                 is_there.store(true, Ordering::Relaxed);
             }
             longest
@@ -238,24 +243,29 @@ pub(crate) async fn measure(run: &Run, table: &mut Table) -> Result<(), String> 
     });
     let [ours, governor] = spread(Seen::pause);
     table.add(Row {
-        what: "Longest that one caller waited meanwhile".to_owned(),
+        what: "Longest that the limiter makes one caller wait meanwhile".to_owned(),
         figure: format!("{} ms", ours.text(2)),
         against: against(" ms", governor),
         value: ours.median,
         hold: PAUSE,
     });
-    type Part = (&'static str, fn(&Seen) -> f64);
-    const PARTS: [Part; 4] = [
+    type Part = (&'static str, fn(&Seen) -> Longest);
+    const PARTS: [Part; 5] = [
         ("an insertion", |seen| seen.insertion),
         ("a call beside insertions", |seen| seen.beside_insertion),
         ("a call beside a sweep that drops nothing", |seen| seen.beside_idle_sweep),
         ("a call beside a sweep that drops all", |seen| seen.beside_sweep),
+        ("the control, without any limit", |seen| seen.control),
     ];
-    let parts = PARTS.map(|(what, of)| {
-        let [ours, governor] = spread(of);
-        format!("{what} {} (governor {})", ours.text(2), governor.text(2))
-    });
-    table.note(format!("Longest waits, ms: {}.", parts.join("; ")));
+    let parts = |figure: fn(Longest) -> f64| {
+        PARTS.map(|(what, of)| {
+            let [ours, governor] =
+                seen.each_ref().map(|seen| Spread::of(seen.iter().map(|seen| figure(of(seen))).collect()));
+            format!("{what} {} (governor {})", ours.text(2), governor.text(2))
+        })
+    };
+    table.note(format!("Longest calls, ms of processor time: {}.", parts(|longest| longest.cpu).join("; ")));
+    table.note(format!("The same, ms on the wall: {}.", parts(|longest| longest.wall).join("; ")));
     let [ours, governor] = spread(|seen| seen.sweep);
     table.note(format!("A sweep of all keys takes {} ms (governor {}).", ours.text(0), governor.text(0)));
     Ok(())
@@ -269,7 +279,8 @@ mod tests {
     fn keys_are_held_until_they_are_full_again_on_both_sides() {
         for engine in [Engine::Ours, Engine::Governor] {
             let seen = look(engine, 20_000).unwrap();
-            assert!(seen.insertion > 0.0 && seen.pause() >= seen.insertion, "{engine:?}: {seen:?}");
+            assert!(seen.insertion.cpu > 0.0 && seen.pause() >= seen.insertion.cpu, "{engine:?}: {seen:?}");
+            assert!(seen.control.wall > 0.0, "{engine:?}: {seen:?}");
         }
     }
 }

@@ -9,6 +9,7 @@ mod generator;
 mod keys;
 mod limiter;
 mod nginx;
+mod pause;
 mod requests;
 mod scenario;
 mod side;

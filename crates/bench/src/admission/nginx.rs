@@ -5,11 +5,14 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::Stdio,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::cores::Cores;
-use crate::process::{Process, said};
+use crate::{
+    clock,
+    process::{Process, said},
+};
 
 const READY_WITHIN: Duration = Duration::from_secs(10);
 /// What every answer of any server says of itself, and the body's own length.
@@ -52,7 +55,7 @@ impl Nginx {
         command.arg("-p").arg(folder).arg("-c").arg(&text).arg("-e").arg(&log);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(false);
         let mut child = command.spawn().map_err(|e| format!("{}: {e}", binary.display()))?;
-        let began = Instant::now();
+        let began = clock::now();
         while TcpStream::connect(address).is_err() {
             let is_late = began.elapsed() > READY_WITHIN;
             if is_late || child.try_wait().is_ok_and(|ended| ended.is_some()) {

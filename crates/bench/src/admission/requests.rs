@@ -11,7 +11,7 @@ use super::{
     nginx::Nginx,
     table::{Hold, Row, Table},
 };
-use crate::{client::Client, gateway::Gateway, process::Process, report::Spread};
+use crate::{client::Client, clock, gateway::Gateway, process::Process, report::Spread};
 
 /// Connections, each with one request under way.
 const CONNECTIONS: usize = 32;
@@ -151,7 +151,7 @@ impl Side {
     fn round(&self, warm: Duration, time: Duration) -> Result<(Tally, Duration, Duration), String> {
         let mut connections = Connections::open(&self.call)?;
         connections.warm_up(warm)?;
-        let (before, began) = (self.process.cpu()?, std::time::Instant::now());
+        let (before, began) = (self.process.cpu()?, clock::now());
         let tally = connections.measure(time)?;
         Ok((tally, self.process.cpu()?.saturating_sub(before), began.elapsed()))
     }

@@ -2,6 +2,8 @@
 
 mod config;
 pub(crate) mod error;
+mod line;
+mod nice;
 mod open;
 pub(crate) mod purge;
 
@@ -14,6 +16,7 @@ pub use config::{Config, Synchronous};
 pub use error::StoreError;
 use error::violates_unique;
 use futures_util::future::BoxFuture;
+use line::{Line, Turn};
 use runtime::{
     Entropy,
     task::{Supervisor, TaskError},
@@ -36,6 +39,7 @@ const DRAWS: u32 = 5;
 pub struct Shards(Arc<Inner>);
 
 struct Inner {
+    line: Line,
     writer: DatabaseConnection,
     readers: DatabaseConnection,
     deps: Deps,
@@ -94,7 +98,20 @@ impl Shards {
         E: From<StoreError> + Send + 'static,
         F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, E>> + Send + Sync + 'static,
     {
-        self.write_everywhere(work).await
+        self.run(Turn::Ordinary, work).await
+    }
+
+    /// As [`Shards::write`], and next: before all who wait there. For rides under way, which go on while the rest waits.
+    ///
+    /// # Errors
+    /// As [`Shards::write`].
+    pub async fn write_first<T, E, F>(&self, _shard: Shard, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, E>> + Send + Sync + 'static,
+    {
+        self.run(Turn::First, work).await
     }
 
     /// Every database, for writes of due work, which name no shard; else as [`Shards::write`].
@@ -107,8 +124,18 @@ impl Shards {
         E: From<StoreError> + Send + 'static,
         F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, E>> + Send + Sync + 'static,
     {
+        self.run(Turn::Ordinary, work).await
+    }
+
+    async fn run<T, E, F>(&self, turn: Turn, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, E>> + Send + Sync + 'static,
+    {
         let shards = self.clone();
         let run = self.0.deps.supervisor.run("write-transaction", async move {
+            let _at_head = shards.0.line.wait(turn).await?;
             let mut draws = 1;
             loop {
                 let tx = shards.begin().await?;

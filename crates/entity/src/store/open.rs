@@ -9,7 +9,7 @@ use sea_orm::{
 };
 use sea_orm_migration::MigratorTrait;
 
-use super::{Config, Deps, Inner, Shards, StoreError, Synchronous, immediate};
+use super::{Config, Deps, Inner, Shards, StoreError, Synchronous, immediate, line::Line, nice};
 
 impl Config {
     /// Opens the databases and applies the migrations they lack.
@@ -23,7 +23,8 @@ impl Config {
         apply_missing(&writer, &path).await.map_err(opened)?;
         can_write(&writer).await.map_err(opened)?;
         let readers = self.connect(&path, self.readers).await.map_err(opened)?;
-        Ok(Shards(Arc::new(Inner { writer, readers, deps })))
+        let line = Line::new(1, self.acquire_timeout());
+        Ok(Shards(Arc::new(Inner { line, writer, readers, deps })))
     }
 
     /// Applies the migrations that are missing and names them, per database.
@@ -73,6 +74,7 @@ impl Config {
                     .synchronous(synchronous)
                     .foreign_keys(true)
                     .busy_timeout(busy)
+                    .thread_name(|number| format!("{}{number}", nice::NAME))
                     // What was deleted (a phone, a name) is overwritten, not only forgotten.
                     .pragma("secure_delete", "ON")
             })
@@ -80,6 +82,11 @@ impl Config {
             // one would be a savepoint, acknowledged and never committed. Such a connection is closed.
             .map_sqlx_sqlite_pool_opts(|pool| {
                 pool.after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+                    // Each has a thread of its own, also one that is opened anew.
+                    .after_connect(|_, _| {
+                        nice::give_way();
+                        Box::pin(async { Ok(()) })
+                    })
             });
         Ok(Database::connect(options).await?)
     }

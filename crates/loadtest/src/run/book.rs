@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     kinds::{KINDS, Kind},
-    outcome::{Counts, Percentiles},
+    outcome::Counts,
 };
 use crate::tally::Times;
 
@@ -112,57 +112,6 @@ impl Default for Slot {
         let times = Times::coarse;
         let (counts, refused_by) = <_>::default();
         Self { counts, refused_by, times: times(), times_p0: times(), lag: times(), retries: 0, in_flight: 0 }
-    }
-}
-
-impl Counts {
-    /// One more that ended so.
-    pub(crate) fn count(&mut self, end: End) {
-        self.offered += 1;
-        *match end {
-            End::Ok => &mut self.ok,
-            End::Refused429(_) => &mut self.refused_429,
-            End::Refused503 => &mut self.refused_503,
-            End::Server5xx => &mut self.server_5xx,
-            End::Unexpected => &mut self.unexpected,
-            End::Timeout => &mut self.timeouts,
-            End::Connection => &mut self.connection,
-            End::NotSent => &mut self.not_sent,
-        } += 1;
-    }
-
-    /// Both together.
-    pub(crate) fn plus(self, other: &Self) -> Self {
-        Self {
-            offered: self.offered + other.offered,
-            ok: self.ok + other.ok,
-            refused_429: self.refused_429 + other.refused_429,
-            refused_503: self.refused_503 + other.refused_503,
-            server_5xx: self.server_5xx + other.server_5xx,
-            unexpected: self.unexpected + other.unexpected,
-            timeouts: self.timeouts + other.timeouts,
-            connection: self.connection + other.connection,
-            not_sent: self.not_sent + other.not_sent,
-        }
-    }
-
-    /// Refused in either way.
-    pub(crate) fn refused(&self) -> u64 {
-        self.refused_429 + self.refused_503
-    }
-
-    /// The share that succeeded; none of nothing.
-    pub(crate) fn success(&self) -> Option<f64> {
-        (self.offered > 0).then(|| self.ok as f64 / self.offered as f64)
-    }
-}
-
-impl Percentiles {
-    /// Of these times.
-    pub(crate) fn of(times: &Times) -> Self {
-        let at = |share| (times.count() > 0).then(|| times.ms_at(share));
-        let max = (times.count() > 0).then(|| times.max_ms());
-        Self { count: times.count(), p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max }
     }
 }
 
@@ -311,28 +260,5 @@ mod tests {
         assert_eq!((book.slots.len(), book.slots[1].refused_by.len()), (2, 2));
         assert_eq!(book.admitted.len(), 1, "a refused request was not admitted");
         assert_eq!(book.refusers[usize::from(refuser)], "passenger");
-    }
-
-    #[test]
-    fn what_was_offered_is_the_sum_of_its_ends() {
-        let mut counts = Counts::default();
-        let ends = [
-            End::Ok,
-            End::Refused429(0),
-            End::Refused503,
-            End::Server5xx,
-            End::Unexpected,
-            End::Timeout,
-            End::Connection,
-            End::NotSent,
-        ];
-        ends.into_iter().for_each(|end| counts.count(end));
-        let Counts { ok, refused_429, refused_503, server_5xx, unexpected, timeouts, connection, not_sent, .. } =
-            counts;
-        for one in [ok, refused_429, refused_503, server_5xx, unexpected, timeouts, connection, not_sent] {
-            assert_eq!(one, 1);
-        }
-        assert_eq!(counts.offered, 8);
-        assert_eq!(counts.success(), Some(0.125));
     }
 }

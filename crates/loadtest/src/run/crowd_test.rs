@@ -1,8 +1,8 @@
 //! Where answers take passengers.
 
-use rand::SeedableRng;
+use rand::{SeedableRng, rngs::StdRng};
 
-use super::*;
+use super::{answers::QUOTE_LIVES, *};
 
 struct World {
     crowd: Crowd,

@@ -170,6 +170,13 @@ impl Mix {
         self.0[kind.index()] / self.total()
     }
 
+    /// How much of these requests was of other kinds than this mix has it: 0, all as it should be, to 1.
+    pub(crate) fn distance(&self, counts: &[u64; KINDS]) -> f64 {
+        let all = counts.iter().sum::<u64>().max(1) as f64;
+        let apart = |kind: Kind| (counts[kind.index()] as f64 / all - self.share(kind)).abs();
+        Kind::ALL.into_iter().map(apart).sum::<f64>() / 2.0
+    }
+
     /// The kind at `point` (0…1) when all are laid end to end.
     pub(crate) fn at(&self, point: f64) -> Kind {
         let mut left = point * self.total();
@@ -203,6 +210,18 @@ mod tests {
         assert_eq!(drawn.iter().filter(|kind| **kind == Kind::Ride).count(), 25);
         assert!(Mix::of(&[(Kind::Quote, 0.0)].into()).is_err());
         assert!(Mix::of(&[(Kind::Quote, -1.0)].into()).is_err());
+    }
+
+    #[test]
+    fn the_distance_of_counts_is_the_share_that_is_of_other_kinds() {
+        let mix = Mix::of(&[(Kind::Quote, 3.0), (Kind::Ride, 1.0)].into()).unwrap();
+        let counts = |quotes, rides| {
+            let mut counts = [0; KINDS];
+            (counts[Kind::Quote.index()], counts[Kind::Ride.index()]) = (quotes, rides);
+            counts
+        };
+        assert!(mix.distance(&counts(75, 25)) < 1e-9);
+        assert!((mix.distance(&counts(50, 50)) - 0.25).abs() < 1e-9);
     }
 
     #[test]

@@ -3,7 +3,10 @@
 use std::time::Instant;
 
 use super::{
-    super::book::{End, Event},
+    super::{
+        book::{End, Event},
+        kinds::Kind,
+    },
     *,
 };
 
@@ -51,7 +54,7 @@ fn fast_refusals_after_the_peak_are_no_recovery_either() {
 #[test]
 fn a_second_of_the_series_is_its_four_quarters() {
     let book = book(2, |ms| (ms % 1000 < 500).then_some(10));
-    let series = series(&book, &Sights::default());
+    let series = rows::series(&book, &Sights::default());
     assert_eq!(series.len(), 2);
     assert_eq!((series[1].counts.ok, series[1].counts.refused_503), (50, 50));
     assert_eq!(series[1].latency.count, 50);

@@ -2,6 +2,7 @@
 //! be most of a fast answer's latency.
 
 use std::{
+    iter::Peekable,
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -31,6 +32,35 @@ pub(crate) fn start(
     Ok((receiver, handle))
 }
 
+/// The same from a task of the one runtime, for a generator that never sleeps ([`super::pin::stay_awake`]): another thread on
+/// its core would wait for its turn there.
+pub(crate) fn start_awake(arrivals: Arrivals, start: Instant) -> mpsc::Receiver<Vec<Arrival>> {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    tokio::spawn(async move {
+        let mut arrivals = arrivals.peekable();
+        while arrivals.peek().is_some() {
+            let batch = due(&mut arrivals, start, Duration::ZERO);
+            if !batch.is_empty() && sender.send(batch).await.is_err() {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    receiver
+}
+
+/// What is due within `ahead`, a batch at most.
+fn due(arrivals: &mut Peekable<Arrivals>, start: Instant, ahead: Duration) -> Vec<Arrival> {
+    let until = Instant::now().saturating_duration_since(start) + ahead;
+    let mut batch = Vec::new();
+    while batch.len() < BATCH
+        && let Some(arrival) = arrivals.next_if(|arrival| arrival.due <= until)
+    {
+        batch.push(arrival);
+    }
+    batch
+}
+
 fn beat(arrivals: Arrivals, start: Instant, sender: &mpsc::Sender<Vec<Arrival>>) {
     let mut arrivals = arrivals.peekable();
     while let Some(next) = arrivals.peek() {
@@ -43,13 +73,7 @@ fn beat(arrivals: Arrivals, start: Instant, sender: &mpsc::Sender<Vec<Arrival>>)
             }
             continue;
         }
-        let until = Instant::now().saturating_duration_since(start) + AHEAD;
-        let mut batch = Vec::new();
-        while batch.len() < BATCH
-            && let Some(arrival) = arrivals.next_if(|arrival| arrival.due <= until)
-        {
-            batch.push(arrival);
-        }
+        let batch = due(&mut arrivals, start, AHEAD);
         if sender.blocking_send(batch).is_err() {
             return;
         }

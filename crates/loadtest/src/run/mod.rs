@@ -8,6 +8,7 @@ mod book;
 mod calibrate;
 mod checks;
 mod crowd;
+mod drive;
 mod engine;
 mod errand;
 mod figures;
@@ -30,36 +31,15 @@ mod spray;
 mod table;
 mod target;
 
-use std::{
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-};
+use std::{path::Path, time::Duration};
 
-use arrivals::Arrivals;
-use book::Book;
-use calibrate::measure as capacity;
 use checks::Check;
-use crowd::Crowd;
-use engine::Engine;
-use measure::Remains;
-use observe::{Sights, cpu_seconds};
 pub(crate) use options::{ReportOptions, RunOptions};
-use outcome::{Calibration, Outcome};
-use scenario::{Role, Scenario};
+use outcome::Outcome;
+use scenario::Scenario;
 use target::Target;
 
-use crate::{
-    outage::Halt,
-    trips::{Pace, Schedule, Trip},
-};
-
-/// From the decision to begin to the first arrival that can be due.
-const HEAD_START: Duration = Duration::from_millis(200);
-/// After a run, before its capacity is measured again: what the server still has to do ends.
-const CALM: Duration = Duration::from_secs(3);
-/// Passengers at the end, as a multiple of those at the beginning: who signs in during the run joins.
-const GROWTH: usize = 2;
+use crate::outage::Halt;
 
 /// Runs a scenario; whether every check held.
 ///
@@ -75,7 +55,7 @@ pub(crate) async fn run(options: RunOptions, interrupt: Halt) -> Result<bool, St
     let deadline = Duration::from_secs(options.deadline);
     let mut target = Target::default();
     let outcome = tokio::select! {
-        outcome = drive(&options, &scenario, &mut target) => outcome,
+        outcome = drive::drive(&options, &scenario, &mut target) => outcome,
         () = tokio::time::sleep(deadline) => Err(format!("the deadline of {} s has passed", deadline.as_secs())),
         () = interrupt.stopped() => Err("interrupted".to_owned()),
     };
@@ -133,190 +113,6 @@ fn chosen(options: &RunOptions) -> Result<Scenario, String> {
         return Err("only a server of this tool's own (--server) can have its shedding off".into());
     }
     Ok(scenario)
-}
-
-async fn drive(options: &RunOptions, scenario: &Scenario, target: &mut Target) -> Result<Outcome, String> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let cores = u32::try_from(cores).unwrap_or(u32::MAX);
-    if options.pin {
-        pin::generator(cores).await?;
-    }
-    *target = Target::reach(options, scenario).await?;
-    let mut notes = Vec::new();
-    let (routes, routes_from) = target.routes(&mut notes).await?;
-    let policies = target.policies(&mut notes).await;
-    let trips = Schedule::load(None, usize::MAX, options.seed, Pace::AtOnce)?.trips;
-    let mix = scenario.mix()?;
-    let mixes = scenario.phase.iter().map(|phase| {
-        let (from, to) = phase.rates(1.0);
-        let share = phase.priority_0_at_most.map(|most| most / ((from + to) / 2.0).max(f64::MIN_POSITIVE));
-        share.map_or_else(|| mix.clone(), |share| mix.with_priority_0_at_most(share, &routes))
-    });
-    let mixes: Vec<_> = mixes.collect();
-    let engine = engine(options, scenario, target, routes, mixes, &trips);
-    if scenario.passengers > 0 && mix.needs_passengers() {
-        live::say(&format!("{} passengers sign in", scenario.passengers));
-        sign_in::sign_in(&engine, scenario.passengers, sign_in::PATIENCE, live::renew).await?;
-    }
-    let (base, calibration) = base(options, scenario, target, &engine, &mix).await?;
-    let began_unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let sights = Sights::default();
-    let start = Instant::now() + HEAD_START;
-    engine.state().book = book(scenario, &engine, start);
-    let own = (cpu_seconds(std::process::id()), Instant::now());
-    let phases = ends(scenario);
-    let keys_sent = tokio::select! {
-        keys = load(&engine, scenario, &trips, base.0, options.seed, start) => keys?,
-        () = sights.watch(&target.whom, start) => 0,
-        never = live::show(&engine, &sights, &phases, start) => match never {},
-    };
-    let took = start.elapsed();
-    // One more look, for what happened since the last.
-    let last = observe::look(&target.whom, start).await;
-    sights.list().push(last);
-    let generator_cores = cpu_seconds(std::process::id()).zip(own.0);
-    let generator_cores = generator_cores.map(|(now, then)| (now - then) / own.1.elapsed().as_secs_f64());
-    let calibration_after = match calibration {
-        Some(_) => after(scenario, target, &engine).await?,
-        None => None,
-    };
-    let refusals = match calibration_after {
-        Some(_) if !scenario.control => refusals(target, &mut notes).await,
-        _ => None,
-    };
-    Ok(measure::outcome(Remains {
-        scenario,
-        engine: &engine,
-        sights: &sights,
-        server: target.facts(cores, options.pin, routes_from),
-        base,
-        calibration,
-        calibration_after,
-        refusals,
-        policies,
-        seed: options.seed,
-        began_unix_s,
-        generator_cores,
-        keys_sent,
-        took,
-        notes,
-    }))
-}
-
-fn engine(
-    options: &RunOptions,
-    scenario: &Scenario,
-    target: &Target,
-    routes: kinds::Routes,
-    mixes: Vec<kinds::Mix>,
-    trips: &[Trip],
-) -> Arc<Engine> {
-    let most = scenario.passengers as usize * GROWTH;
-    let hot = scenario.hot.as_ref().map(|hot| hot.times);
-    let crowd = Crowd::new(scenario.sources, most, hot, trips.to_vec().into(), rand::random());
-    let book = Book::new(Instant::now(), mixes.len().max(1), None);
-    let mut engine = Engine::new(
-        target.public,
-        Duration::from_millis(scenario.deadline_ms),
-        scenario.max_in_flight,
-        routes,
-        mixes,
-        scenario.retry.clone(),
-        scenario.sources,
-        (crowd, book, options.seed),
-    );
-    if let Some(retry) = &scenario.retry {
-        engine.until = Duration::from_secs_f64(scenario.seconds() + retry.until_s);
-    }
-    Arc::new(engine)
-}
-
-/// What a rate of 1 stands for.
-async fn base(
-    options: &RunOptions,
-    scenario: &Scenario,
-    target: &Target,
-    engine: &Arc<Engine>,
-    mix: &kinds::Mix,
-) -> Result<((f64, &'static str), Option<Calibration>), String> {
-    if !scenario.is_relative() {
-        return Ok(((options.rate.unwrap_or(1.0), "given"), None));
-    }
-    if let Some(rate) = options.rate {
-        return Ok(((rate, "given"), None));
-    }
-    live::say("the capacity is measured, some 20 seconds");
-    let found = capacity(engine, mix, target.whom.pid).await?;
-    live::say(&format!("capacity {:.0} requests a second", found.goodput));
-    Ok(((found.goodput, "measured"), Some(found)))
-}
-
-/// The capacity once more, with the mix that the peak accepted; its requests are not in the book.
-async fn after(scenario: &Scenario, target: &Target, engine: &Arc<Engine>) -> Result<Option<Calibration>, String> {
-    let Some(peak) = scenario.phase.iter().position(|phase| phase.role == Role::Peak) else { return Ok(None) };
-    let accepted = engine.state().book.accepted[peak];
-    let weights = kinds::Kind::ALL.into_iter().map(|kind| (kind, accepted[kind.index()] as f64)).collect();
-    // Nothing was accepted: there is no mix to measure.
-    let Ok(mix) = kinds::Mix::of(&weights) else { return Ok(None) };
-    live::end();
-    live::say("the capacity is measured once more, with what the peak accepted");
-    tokio::time::sleep(CALM).await;
-    let redrawn = engine.state().book.redrawn;
-    let found = capacity(engine, &mix, target.whom.pid).await?;
-    engine.state().book.redrawn = redrawn;
-    Ok(Some(found))
-}
-
-/// What a refusal costs; none without the server's process. A note says why when it could not be told.
-async fn refusals(target: &Target, notes: &mut Vec<String>) -> Option<outcome::Refusals> {
-    let pid = target.whom.pid?;
-    live::say("the cost of a refusal is measured, 3 seconds");
-    let found = refusals::measure(target.public, pid).await;
-    if found.cpu_us.is_none() {
-        let outcome::Refusals { requests, refused, .. } = found;
-        notes.push(format!(
-            "the cost of a refusal, and with it the bound, was not measured: of {requests} requests from one address \
-             {refused} were refused, nine of ten are needed"
-        ));
-    }
-    Some(found)
-}
-
-fn book(scenario: &Scenario, engine: &Engine, start: Instant) -> Book {
-    let people = scenario.hot.as_ref().map(|_| engine.state().crowd.len());
-    let mut book = Book::new(start, engine.mixes.len().max(1), people);
-    book.keeps_admitted = scenario.spray.is_none();
-    book
-}
-
-/// Names and ends of the phases, for the progress line.
-fn ends(scenario: &Scenario) -> Vec<(String, f64)> {
-    let mut end = 0.0;
-    let phases = scenario.phase.iter().map(|phase| {
-        end += phase.seconds;
-        (phase.name.clone(), end)
-    });
-    let spray = scenario.spray.iter().map(|spray| ("spray".to_owned(), spray.within_s));
-    phases.chain(spray).collect()
-}
-
-/// Sends everything; how many keys were sprayed.
-async fn load(
-    engine: &Arc<Engine>,
-    scenario: &Scenario,
-    trips: &[Trip],
-    base: f64,
-    seed: u64,
-    start: Instant,
-) -> Result<u64, String> {
-    if let Some(plan) = &scenario.spray {
-        return Ok(spray::spray(engine, plan, start).await);
-    }
-    let arrivals = Arrivals::new(scenario.stretches(base, trips), scenario.arrivals, seed);
-    let (receiver, thread) = metronome::start(arrivals, start)?;
-    engine.run(receiver).await;
-    thread.join().map_err(|_| "a defect of this tool: the metronome broke")?;
-    Ok(0)
 }
 
 #[allow(clippy::print_stdout, reason = "the report is what this program is run for")]

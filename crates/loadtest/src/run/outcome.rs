@@ -5,8 +5,15 @@
 //! which the request was *meant* to be sent, so what waited in front of a slow server counts. Rates are per second.
 //! What was not measured is `null`, never 0.
 
+mod counts;
+mod findings;
+mod rows;
+
 use std::collections::BTreeMap;
 
+pub(crate) use counts::{Counts, Percentiles};
+pub(crate) use findings::{Fairness, PolicyRow, RetryWave, Spray};
+pub(crate) use rows::{KindRow, PhaseRow, PriorityRow, Second, ServerSecond};
 use serde::{Deserialize, Serialize};
 
 /// One run of one scenario.
@@ -128,6 +135,9 @@ pub(crate) struct Calibration {
     pub(crate) steps: Vec<(u32, f64)>,
     /// Server's CPU for each request that succeeded, microseconds.
     pub(crate) cpu_us: Option<f64>,
+    /// How much of what succeeded was of other kinds than the mix has it, 0…1: nobody could send those.
+    #[serde(default)]
+    pub(crate) skew: f64,
 }
 
 /// Cheap requests from one address of their own, after the run, as many as went.
@@ -139,200 +149,6 @@ pub(crate) struct Refusals {
     /// Server's CPU for each refusal, microseconds, an upper estimate: that of the few accepted is in it. None when less
     /// than nine tenths were refused.
     pub(crate) cpu_us: Option<f64>,
-}
-
-/// What became of arrivals. `offered` is the sum of the others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Counts {
-    /// Arrivals scheduled, and retries.
-    pub(crate) offered: u64,
-    /// Answered in time as the contract has it (2xx, 304, or a 409 that the passenger's state explains).
-    pub(crate) ok: u64,
-    /// 429.
-    pub(crate) refused_429: u64,
-    /// 503 `temporary-reduced-capacity`.
-    pub(crate) refused_503: u64,
-    /// Any other answer of 500 and above.
-    pub(crate) server_5xx: u64,
-    /// Any other answer that the contract does not have here.
-    pub(crate) unexpected: u64,
-    /// No answer within the deadline.
-    pub(crate) timeouts: u64,
-    /// The connection failed.
-    pub(crate) connection: u64,
-    /// Not sent: so many requests were under way already. The server's failure to answer, seen from a client with bounds.
-    pub(crate) not_sent: u64,
-}
-
-/// Of a number of samples, milliseconds; all `null` without samples.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Percentiles {
-    pub(crate) count: u64,
-    pub(crate) p50: Option<f64>,
-    pub(crate) p90: Option<f64>,
-    pub(crate) p99: Option<f64>,
-    pub(crate) p999: Option<f64>,
-    pub(crate) max: Option<f64>,
-}
-
-/// One kind of request.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct KindRow {
-    /// `POST /v1/rides`.
-    pub(crate) route: String,
-    pub(crate) class: String,
-    pub(crate) priority: u8,
-    /// Its share of the mix, 0…1.
-    pub(crate) share: f64,
-    pub(crate) counts: Counts,
-    pub(crate) latency: Percentiles,
-}
-
-/// One priority.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct PriorityRow {
-    pub(crate) priority: u8,
-    pub(crate) counts: Counts,
-    pub(crate) latency: Percentiles,
-}
-
-/// One phase of the schedule.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct PhaseRow {
-    pub(crate) name: String,
-    /// `unloaded`, `baseline`, `peak`, `recovery`, or empty.
-    pub(crate) role: String,
-    pub(crate) from_s: f64,
-    pub(crate) to_s: f64,
-    /// Requests a second at its beginning and its end.
-    pub(crate) rate_from: f64,
-    pub(crate) rate_to: f64,
-    pub(crate) counts: Counts,
-    pub(crate) latency: Percentiles,
-    /// The same by priority, 0 first.
-    pub(crate) priorities: Vec<PriorityRow>,
-    /// Cores that the server used, mean.
-    pub(crate) server_cores: Option<f64>,
-}
-
-/// One second of the run.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Second {
-    /// Its beginning.
-    pub(crate) at_s: f64,
-    pub(crate) counts: Counts,
-    /// Of this second's refusals, by who refused; as [`Outcome::refused_by`].
-    pub(crate) refused_by: BTreeMap<String, u64>,
-    /// Of this second's requests that succeeded.
-    pub(crate) latency: Percentiles,
-    /// The same of priority 0 alone.
-    pub(crate) latency_p0: Percentiles,
-    /// Offered and succeeded by priority, 0 first.
-    pub(crate) offered_by_priority: [u64; 5],
-    pub(crate) ok_by_priority: [u64; 5],
-    /// Lateness of the generator.
-    pub(crate) lag_p99_ms: Option<f64>,
-    /// Requests under way at the end of the second.
-    pub(crate) in_flight: u32,
-    /// Arrivals of this second that are retries.
-    pub(crate) retries: u64,
-    /// The server at the end of the second.
-    pub(crate) server: Option<ServerSecond>,
-}
-
-/// The server's side of a second.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct ServerSecond {
-    /// Cores used (1.0 is one core).
-    pub(crate) cores: Option<f64>,
-    /// Resident memory, MB (10⁶ bytes).
-    pub(crate) rss_mb: Option<f64>,
-    /// The concurrency limit.
-    pub(crate) limit: Option<f64>,
-    /// Requests that hold a place of it.
-    pub(crate) in_flight: Option<f64>,
-    /// How many priorities are shut, 0…4.
-    pub(crate) level: Option<f64>,
-    /// Keys that its policies remember, all policies together.
-    pub(crate) keys: Option<f64>,
-    /// Decisions in this second, by policy, then by outcome (`admitted`, `refused`, `shadow_refused`, …).
-    pub(crate) decisions: BTreeMap<String, BTreeMap<String, f64>>,
-}
-
-/// A policy of the server against what was admitted.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct PolicyRow {
-    pub(crate) policy: String,
-    /// `address`, `passenger`, `device`, `class`, `global`.
-    pub(crate) key: String,
-    pub(crate) quota: u64,
-    pub(crate) window_s: u64,
-    pub(crate) burst: u64,
-    /// Keys of this run that it counted.
-    pub(crate) keys: u64,
-    /// Units admitted, all keys.
-    pub(crate) admitted: u64,
-    /// The key and stretch of time that came closest to what is allowed, or went over: who.
-    pub(crate) worst_key: Option<String>,
-    /// Units admitted there.
-    pub(crate) worst_admitted: Option<f64>,
-    /// Units allowed there: burst + rate · t.
-    pub(crate) worst_allowed: Option<f64>,
-    /// Share above what is allowed, 0 when nothing was.
-    pub(crate) over: f64,
-}
-
-/// Refused clients that come back.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct RetryWave {
-    /// Share of clients that wait as long as `Retry-After` says.
-    pub(crate) obeying: f64,
-    /// Clients of the storm.
-    pub(crate) clients: u64,
-    /// Those that were served in the end.
-    pub(crate) served: u64,
-    pub(crate) bin_s: f64,
-    /// Retries in each bin, from the first retry.
-    pub(crate) bins: Vec<u64>,
-    /// When the first bin begins.
-    pub(crate) from_s: f64,
-    /// Bins with so many arrivals are judged.
-    pub(crate) judged_from: u64,
-    /// The bins from the first to the last that is judged: busiest, mean, and their ratio.
-    pub(crate) peak: Option<f64>,
-    pub(crate) mean: Option<f64>,
-    pub(crate) peak_to_mean: Option<f64>,
-    /// How often each `Retry-After` was given, by seconds.
-    pub(crate) told: BTreeMap<u64, u64>,
-}
-
-/// One key among many.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Fairness {
-    /// How many times the share of each other.
-    pub(crate) hot_times: f64,
-    pub(crate) hot: Counts,
-    /// The others together.
-    pub(crate) rest: Counts,
-    /// How many others.
-    pub(crate) keys: u64,
-    /// Jain's index of the others' success ratios: 1 is equal.
-    pub(crate) jain: Option<f64>,
-    /// The others' success ratios: lowest, median, highest.
-    pub(crate) ratios: Option<(f64, f64, f64)>,
-}
-
-/// Many keys, once each.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Spray {
-    pub(crate) keys_asked: u64,
-    pub(crate) keys_sent: u64,
-    pub(crate) seconds: f64,
-    /// Before and after, MB; and bytes for each key sent.
-    pub(crate) rss_before_mb: Option<f64>,
-    pub(crate) rss_after_mb: Option<f64>,
-    pub(crate) rss_max_mb: Option<f64>,
-    pub(crate) bytes_a_key: Option<f64>,
 }
 
 /// A named figure.

@@ -24,3 +24,14 @@ pub(crate) async fn generator(cores: u32) -> Result<(), String> {
         Err(error) => Err(format!("--pin needs `taskset` (util-linux): {error}")),
     }
 }
+
+/// Keeps this thread from falling asleep for as long as the runtime lives. Between two virtual cores, waking a sleeper is an
+/// interrupt of some microseconds that whoever wakes it pays: the server would pay it for each answer while the
+/// generator has little to do, and not while it has much.
+pub(crate) fn stay_awake() {
+    tokio::spawn(async {
+        loop {
+            tokio::task::yield_now().await;
+        }
+    });
+}

@@ -69,7 +69,8 @@ fn sample() -> Outcome {
         about: format!("what {name} is"),
     };
     let check = |check: &str, value, holds| CheckRow { check: check.into(), value, holds, excused: false };
-    let capacity = Calibration { goodput: 900.0, in_flight: 12, steps: vec![(4, 700.0)], cpu_us: Some(800.0) };
+    let capacity =
+        Calibration { goodput: 900.0, in_flight: 12, steps: vec![(4, 700.0)], cpu_us: Some(800.0), skew: 0.0 };
     Outcome {
         tool: "loadtest 1".into(),
         scenario: ScenarioFacts {

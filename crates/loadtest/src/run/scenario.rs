@@ -1,7 +1,12 @@
 //! What a scenario is: a TOML file, one of those inside the binary or a person's own.
 
+mod bounds;
+mod extras;
+
 use std::{collections::BTreeMap, path::Path};
 
+use bounds::{LONGEST_S, within};
+pub(crate) use extras::{Hot, Retry, SprayPlan};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -26,8 +31,6 @@ const BUILT_IN: [(&str, &str); 10] = [
 ];
 /// Stretches that a day's curve is cut into: quarter hours.
 const DAY_PARTS: usize = 96;
-/// Longest schedule, seconds: sign-ins of a server that is not this tool's own last ten minutes.
-const LONGEST_S: f64 = 480.0;
 
 /// A scenario.
 #[derive(Clone, Debug, Deserialize)]
@@ -113,49 +116,6 @@ pub(crate) enum Role {
     Recovery,
 }
 
-/// Refused clients come back.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Retry {
-    /// Share of clients that wait as long as `Retry-After` says, 0…1.
-    pub(crate) obey: f64,
-    /// The others come back after this, milliseconds, at least 10.
-    #[serde(default = "else_after_ms")]
-    pub(crate) else_after_ms: u64,
-    /// Retries of a client, 1…1000; after them it gives up.
-    #[serde(default = "tries")]
-    pub(crate) tries: u32,
-    /// Width of the bins of the wave, seconds.
-    #[serde(default = "bin_s")]
-    pub(crate) bin_s: f64,
-    /// Bins with so many arrivals are judged.
-    #[serde(default = "judged_from")]
-    pub(crate) judged_from: u64,
-    /// After the schedule, clients still come back for so long, seconds.
-    #[serde(default = "until_s")]
-    pub(crate) until_s: f64,
-}
-
-/// One passenger among many.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Hot {
-    /// So many times as many requests as each other one.
-    pub(crate) times: f64,
-}
-
-/// Keys that are sent once each, as `X-Forwarded-For`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SprayPlan {
-    pub(crate) keys: u64,
-    /// It ends after so long, seconds, sent or not.
-    pub(crate) within_s: f64,
-    pub(crate) connections: u32,
-    /// Requests under way on each connection.
-    pub(crate) pipeline: u32,
-}
-
 fn deadline_ms() -> u64 {
     5000
 }
@@ -174,22 +134,6 @@ fn drivers() -> u32 {
 fn max_lag_ms() -> f64 {
     50.0
 }
-fn else_after_ms() -> u64 {
-    100
-}
-fn tries() -> u32 {
-    50
-}
-fn bin_s() -> f64 {
-    1.0
-}
-fn judged_from() -> u64 {
-    1000
-}
-fn until_s() -> f64 {
-    60.0
-}
-
 impl Scenario {
     /// The names of those inside and what they show.
     pub(crate) fn list() -> impl Iterator<Item = (&'static str, String)> {
@@ -220,48 +164,6 @@ impl Scenario {
         }
         scenario.validate()?;
         Ok(scenario)
-    }
-
-    /// What serde cannot check.
-    ///
-    /// # Errors
-    /// The first value that is not accepted, with what is allowed.
-    pub(crate) fn validate(&self) -> Result<(), String> {
-        within("deadline_ms", self.deadline_ms as f64, 1.0, 60_000.0)?;
-        within("max_in_flight", self.max_in_flight.into(), 1.0, 20_000.0)?;
-        within("passengers", self.passengers.into(), 0.0, 100_000.0)?;
-        within("sources", self.sources.into(), 1.0, 4000.0)?;
-        within("drivers", self.drivers.into(), 0.0, 100_000.0)?;
-        within("max_lag_ms", self.max_lag_ms, 0.0, 60_000.0)?;
-        if self.phase.is_empty() == self.spray.is_none() {
-            return Err("a scenario has either `[[phase]]` or `[spray]`".into());
-        }
-        for phase in &self.phase {
-            phase.validate().map_err(|e| format!("phase `{}`: {e}", phase.name))?;
-        }
-        within("seconds, all phases", self.seconds(), 0.0, LONGEST_S)?;
-        if self.mix()?.needs_passengers() && self.spray.is_none() && self.passengers == 0 {
-            return Err("`passengers`: the mix needs some who are signed in".into());
-        }
-        if let Some(retry) = &self.retry {
-            within("retry.obey", retry.obey, 0.0, 1.0)?;
-            within("retry.else_after_ms", retry.else_after_ms as f64, 10.0, 60_000.0)?;
-            within("retry.tries", retry.tries.into(), 1.0, 1000.0)?;
-            within("retry.bin_s", retry.bin_s, 0.05, 60.0)?;
-            within("retry.until_s", retry.until_s, 0.0, LONGEST_S)?;
-        }
-        if let Some(hot) = &self.hot {
-            within("hot.times", hot.times, 1.0, 100_000.0)?;
-            within("passengers, of a hot one among them", self.passengers.into(), 2.0, 100_000.0)?;
-        }
-        if let Some(spray) = &self.spray {
-            within("spray.keys", spray.keys as f64, 1.0, 16_000_000.0)?;
-            within("spray.within_s", spray.within_s, 1.0, 900.0)?;
-            within("spray.connections", spray.connections.into(), 1.0, 1000.0)?;
-            within("spray.pipeline", spray.pipeline.into(), 1.0, 1000.0)?;
-        }
-        self.checks()?;
-        Ok(())
     }
 
     /// Its own checks.
@@ -323,34 +225,11 @@ impl Scenario {
 }
 
 impl Phase {
-    fn validate(&self) -> Result<(), String> {
-        within("seconds", self.seconds, 0.05, LONGEST_S)?;
-        let from = match (self.rate, self.per_s) {
-            (Some(rate), None) | (None, Some(rate)) => rate,
-            _ => return Err("give either `rate` or `per_s`".into()),
-        };
-        within("rate", from, 0.0, 1_000_000.0)?;
-        within("to", self.to.unwrap_or(from), 0.0, 1_000_000.0)?;
-        within("priority_0_at_most", self.priority_0_at_most.unwrap_or_default(), 0.0, 1_000_000.0)?;
-        if self.city_day && self.to.is_some() {
-            return Err("`to` and `city_day` exclude each other".into());
-        }
-        Ok(())
-    }
-
     /// Requests a second at its beginning and its end.
     pub(crate) fn rates(&self, base: f64) -> (f64, f64) {
         let unit = if self.rate.is_some() { base } else { 1.0 };
         let from = self.rate.or(self.per_s).unwrap_or_default();
         (from * unit, self.to.unwrap_or(from) * unit)
-    }
-}
-
-fn within(what: &str, value: f64, least: f64, most: f64) -> Result<(), String> {
-    if (least..=most).contains(&value) {
-        Ok(())
-    } else {
-        Err(format!("`{what}` is {value}: allowed is {least} to {most}"))
     }
 }
 

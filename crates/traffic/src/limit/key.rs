@@ -27,6 +27,7 @@ impl Secret {
     }
 
     /// The key of whoever these bytes name.
+    #[inline]
     #[must_use]
     pub fn key(&self, who: &[u8]) -> Key {
         Key(sip::<1, 3>(self.k0, self.k1, who))
@@ -35,6 +36,7 @@ impl Secret {
 
 /// SipHash (Aumasson and Bernstein, 2012) with `C` rounds a word and `D` at the end. 1-3 is what the standard library's
 /// maps use; its own implementation takes no key from outside.
+#[inline]
 fn sip<const C: usize, const D: usize>(k0: u64, k1: u64, bytes: &[u8]) -> u64 {
     let mut state = [
         k0 ^ 0x736f_6d65_7073_6575,
@@ -42,17 +44,18 @@ fn sip<const C: usize, const D: usize>(k0: u64, k1: u64, bytes: &[u8]) -> u64 {
         k0 ^ 0x6c79_6765_6e65_7261,
         k1 ^ 0x7465_6462_7974_6573,
     ];
-    let (words, rest) = bytes.as_chunks::<8>();
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    // The last word: what is left of the bytes, and how many there were in its highest byte.
-    last[7] = bytes.len() as u8;
-    for word in words.iter().chain([&last]) {
-        let word = u64::from_le_bytes(*word);
+    let mut take = |word: u64| {
         state[3] ^= word;
         (0..C).for_each(|_| round(&mut state));
         state[0] ^= word;
+    };
+    let (words, rest) = bytes.as_chunks::<8>();
+    for word in words {
+        take(u64::from_le_bytes(*word));
     }
+    // The last word: what is left of the bytes, and how many there were in its highest byte.
+    let last = rest.iter().rfold(0, |word, byte| word << 8 | u64::from(*byte));
+    take(last | (bytes.len() as u64) << 56);
     state[2] ^= 0xff;
     (0..D).for_each(|_| round(&mut state));
     state[0] ^ state[1] ^ state[2] ^ state[3]

@@ -22,7 +22,7 @@ pub use rates::Rates;
 pub use table::Table;
 
 use crate::Nanos;
-use table::Found;
+use table::{Found, Seen};
 
 /// The most tiers of one decision.
 pub const MAX_TIERS: usize = 8;
@@ -37,33 +37,31 @@ pub const MAX_TIERS: usize = 8;
 /// A programming mistake: more than [`MAX_TIERS`] tiers, or two of tables with the same id. No lock is held then.
 pub fn decide_all(tiers: &[Tier<'_>], now: Nanos, states: &mut ArrayVec<State, MAX_TIERS>) -> bool {
     // All threads lock in the order of ids. Two tiers on one table would need an order within it: nobody asks for that.
-    let mut order: ArrayVec<usize, MAX_TIERS> = (0..tiers.len()).collect();
-    let in_order = |two: &[usize]| tiers[two[0]].table.id < tiers[two[1]].table.id;
-    let as_given = order.windows(2).all(in_order);
+    let as_given = tiers.windows(2).all(|two| two[0].table.id < two[1].table.id);
+    let mut order: [usize; MAX_TIERS] = std::array::from_fn(|tier| tier);
+    let order = &mut order[..tiers.len()];
     if !as_given {
         order.sort_unstable_by_key(|&tier| tiers[tier].table.id);
-        assert!(order.windows(2).all(in_order), "one table twice");
+        assert!(order.windows(2).all(|two| tiers[two[0]].table.id < tiers[two[1]].table.id), "one table twice");
     }
+    let order = &*order;
 
     // First all locks, then all look-ups: so the processor fetches the records of several tiers at once.
-    let mut stripes: ArrayVec<_, MAX_TIERS> =
-        order.iter().map(|&tier| tiers[tier].table.lock(tiers[tier].key)).collect();
-    let mut found = ArrayVec::<Found<'_>, MAX_TIERS>::new();
-    let mut admitted = true;
-    for (&tier, stripe) in order.iter().zip(&mut stripes) {
-        let bucket = stripe.find(&tiers[tier], now);
-        admitted &= bucket.verdict.is_ok() || tiers[tier].shadow;
-        found.push(bucket);
+    let mut stripes = ArrayVec::<_, MAX_TIERS>::new();
+    for &tier in order {
+        stripes.push(tiers[tier].table.lock(tiers[tier].key));
     }
+    let mut seen = Seen::default();
+    for (&tier, stripe) in order.iter().zip(&mut stripes) {
+        stripe.find(&tiers[tier], now, &mut seen);
+    }
+    let admitted = order.iter().zip(&seen.found).all(|(&tier, found)| found.verdict.is_ok() || tiers[tier].shadow);
     states.clear();
-    for ((&tier, stripe), found) in order.iter().zip(&mut stripes).zip(&mut found) {
+    for (place, (&tier, stripe)) in order.iter().zip(&mut stripes).enumerate() {
         if admitted {
-            stripe.spend(found, tiers[tier].key);
+            stripe.spend(&tiers[tier], place, &mut seen);
         }
-        if found.is_overflow() {
-            tiers[tier].table.count_overflow();
-        }
-        states.push(State::of(found));
+        states.push(State::of(&seen.found[place]));
     }
     if !as_given {
         for (&tier, state) in order.iter().zip(states.clone()) {
@@ -93,7 +91,9 @@ impl Tier<'_> {
     #[must_use]
     pub fn peek(&self, now: Nanos) -> State {
         let mut stripe = self.table.lock(self.key);
-        State::of(&stripe.find(self, now))
+        let mut seen = Seen::default();
+        stripe.find(self, now, &mut seen);
+        State::of(&seen.found[0])
     }
 }
 
@@ -107,7 +107,7 @@ pub struct State {
 }
 
 impl State {
-    fn of(found: &Found<'_>) -> Self {
+    fn of(found: &Found) -> Self {
         let used_ns = found.tat.0.saturating_sub(found.now.0);
         Self { rate: found.rate, used_ns, wait: found.verdict.err(), overflow: found.is_overflow() }
     }

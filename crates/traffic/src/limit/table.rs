@@ -12,18 +12,13 @@
 //! *Order of locks*: the stripes of a decision by their tables' ids, then the overflow buckets by their tables' ids. Reloads
 //! and sweeps hold one stripe or bucket at a time.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
+use arrayvec::ArrayVec;
 use hashbrown::HashTable;
 
 use super::{
-    Key, Rate, Rates, Tier, rate,
+    Key, MAX_TIERS, Rate, Rates, Tier, rate,
     sync::{Mutex, MutexGuard, lock},
 };
 use crate::Nanos;
@@ -42,7 +37,6 @@ pub struct Table {
     /// Records that a stripe may hold.
     share: usize,
     overflow: Box<[Mutex<Bucket>]>,
-    overflowed: AtomicU64,
     /// One reload at a time, or stripes would end with different rates.
     reload: Mutex<()>,
 }
@@ -70,7 +64,7 @@ struct Record {
 }
 
 /// What the newcomers of one prefix (and of those that share the bucket by chance) take from when the table is full.
-struct Bucket {
+pub(super) struct Bucket {
     tat: Nanos,
     /// The latest moment it was given.
     now: Nanos,
@@ -95,7 +89,6 @@ impl Table {
             stripes: (0..stripes).map(|_| Line(Mutex::new(stripe()))).collect(),
             share: (max_keys / stripes).max(1),
             overflow: (0..stripes * BUCKETS_PER_STRIPE).map(|_| bucket()).collect(),
-            overflowed: AtomicU64::new(0),
             reload: Mutex::new(()),
         }
     }
@@ -146,49 +139,43 @@ impl Table {
         self.stripes.iter().map(|line| lock(&line.0).records.len()).sum()
     }
 
-    /// How many decisions were made on an overflow bucket since the start.
-    #[must_use]
-    pub fn overflowed(&self) -> u64 {
-        self.overflowed.load(Relaxed)
-    }
-
     /// Locks the stripe of `key`.
     pub(super) fn lock(&self, key: Key) -> MutexGuard<'_, Stripe> {
         // The highest bits tell records of a group apart, the lowest choose the group: take some between.
         lock(&self.stripes[(key.0 >> 32) as usize & (self.stripes.len() - 1)].0)
     }
-
-    /// Counts a decision on an overflow bucket.
-    pub(super) fn count_overflow(&self) {
-        self.overflowed.fetch_add(1, Relaxed);
-    }
 }
 
 impl Stripe {
-    /// The bucket that `tier`, whose stripe this is, counts on, and whether its cost fits.
-    pub(super) fn find<'a>(&mut self, tier: &Tier<'a>, now: Nanos) -> Found<'a> {
+    /// Looks for the bucket that `tier`, whose stripe this is, counts on, and decides whether its cost fits. It is written
+    /// straight to where it stays: a copy would wait until what it copies was written.
+    #[inline]
+    pub(super) fn find<'a>(&mut self, tier: &Tier<'a>, now: Nanos, seen: &mut Seen<'a>) {
         self.now = self.now.max(now);
         if let Some(index) = self.records.find_bucket_index(tier.key.0, |record| record.key == tier.key)
             && let Some(record) = self.records.get_bucket(index)
         {
-            return Found::new(Place::Known(index), record.tat, self.now, self.rates.of(tier.key), tier.cost);
+            let rate = self.rates.of(tier.key);
+            seen.found.push(Found::new(Place::Known(index), record.tat, self.now, rate, tier.cost));
+        } else {
+            self.find_new(tier, seen);
         }
-        self.find_new(tier)
     }
 
-    /// The bucket of a key that has no record.
+    /// The same for a key that has no record.
     #[cold]
-    fn find_new<'a>(&mut self, tier: &Tier<'a>) -> Found<'a> {
+    fn find_new<'a>(&mut self, tier: &Tier<'a>, seen: &mut Seen<'a>) {
         let now = self.now;
+        let mut found = |place, tat, now, rate| seen.found.push(Found::new(place, tat, now, rate, tier.cost));
         if let Some(rate) = self.rates.named(tier.key) {
-            return Found::new(Place::New, now, now, rate, tier.cost);
+            return found(Place::New, now, now, rate);
         }
         let bucket = &tier.table.overflow[tier.prefix.0 as usize & (tier.table.overflow.len() - 1)];
         if self.records.len() >= tier.table.share && !self.drop_refilled(tier.key) {
             let mut bucket = lock(bucket);
             bucket.now = bucket.now.max(now);
-            let (tat, now, rate) = (bucket.tat, bucket.now, bucket.rate);
-            return Found::new(Place::Overflow(bucket), tat, now, rate, tier.cost);
+            found(Place::Overflow(seen.buckets.len()), bucket.tat, bucket.now, bucket.rate);
+            return seen.buckets.push(bucket);
         }
         let rate = self.rates.default_rate();
         let mut tat = now;
@@ -196,7 +183,7 @@ impl Stripe {
             let bucket = lock(bucket);
             tat = rate::convert(bucket.tat, now, bucket.rate, rate).min(self.overflow_until);
         }
-        Found::new(Place::New, tat, now, rate, tier.cost)
+        found(Place::New, tat, now, rate);
     }
 
     /// Drops what is refilled among a few records; tells whether anything was.
@@ -213,28 +200,39 @@ impl Stripe {
         self.records.len() < before
     }
 
-    /// Writes down that the bucket that was found for `key` is spent, if the cost fits.
-    pub(super) fn spend(&mut self, found: &mut Found<'_>, key: Key) {
-        let Ok(tat) = found.verdict else { return };
+    /// Writes down that what was found for `tier`, at this place of those seen, is spent, if the cost fits.
+    #[inline]
+    pub(super) fn spend(&mut self, tier: &Tier<'_>, place: usize, seen: &mut Seen<'_>) {
+        let found = &mut seen.found[place];
+        let (Ok(tat), key) = (found.verdict, tier.key) else { return };
         found.tat = tat;
-        match &mut found.place {
+        match found.place {
             Place::Known(index) => {
-                if let Some(record) = self.records.get_bucket_mut(*index) {
+                if let Some(record) = self.records.get_bucket_mut(index) {
                     record.tat = tat;
                 }
             }
             Place::New => _ = self.records.insert_unique(key.0, Record { key, tat }, |record| record.key.0),
             Place::Overflow(bucket) => {
-                bucket.tat = tat;
+                seen.buckets[bucket].tat = tat;
                 self.overflow_until = self.overflow_until.max(tat);
             }
         }
     }
 }
 
+/// What a decision has looked at, tier by tier.
+#[derive(Default)]
+pub(super) struct Seen<'a> {
+    pub(super) found: ArrayVec<Found, MAX_TIERS>,
+    /// Overflow buckets, locked.
+    pub(super) buckets: ArrayVec<MutexGuard<'a, Bucket>, MAX_TIERS>,
+}
+
 /// A bucket of a locked stripe.
-pub(super) struct Found<'a> {
-    place: Place<'a>,
+#[derive(Clone, Copy)]
+pub(super) struct Found {
+    place: Place,
     pub(super) tat: Nanos,
     pub(super) now: Nanos,
     pub(super) rate: Rate,
@@ -243,17 +241,19 @@ pub(super) struct Found<'a> {
 }
 
 /// Where a bucket is written down.
-enum Place<'a> {
+#[derive(Clone, Copy)]
+enum Place {
     /// In this slot of the stripe.
     Known(usize),
     /// Nowhere yet: its key has none.
     New,
-    /// The stripe is full.
-    Overflow(MutexGuard<'a, Bucket>),
+    /// The stripe is full: in this one of the decision's overflow buckets.
+    Overflow(usize),
 }
 
-impl<'a> Found<'a> {
-    fn new(place: Place<'a>, tat: Nanos, now: Nanos, rate: Rate, cost: u32) -> Self {
+impl Found {
+    #[inline]
+    fn new(place: Place, tat: Nanos, now: Nanos, rate: Rate, cost: u32) -> Self {
         Self { place, tat, now, rate, verdict: rate::decide(tat, now, rate, cost) }
     }
 

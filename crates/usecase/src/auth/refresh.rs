@@ -60,7 +60,7 @@ impl Refresh {
         // A reuse is an outcome, not an error, inside the transaction: the revocation must be committed.
         let rotation = self
             .shards
-            .write(session_id.shard(), move |tx| {
+            .write_first(session_id.shard(), move |tx| {
                 Box::pin(Session::rotate(tx, session_id, generation, now, expires_at, grace_ms))
             })
             .await?;

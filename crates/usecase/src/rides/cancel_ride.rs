@@ -77,7 +77,7 @@ impl CancelRide {
     pub async fn run(&self, command: Command, now: Millis) -> Result<Ride, Error> {
         let this = self.clone();
         self.shards
-            .write(command.passenger_id.shard(), move |tx| {
+            .write_first(command.passenger_id.shard(), move |tx| {
                 let (this, command) = (this.clone(), command.clone());
                 Box::pin(async move {
                     let ride = Ride::find_owned(tx, command.passenger_id, command.ride_id).await?;

@@ -81,7 +81,7 @@ impl DriveRide {
     pub async fn run(&self, command: Command, now: Millis) -> Result<Ride, Error> {
         let config = self.config.clone();
         self.shards
-            .write(command.ride_id.shard(), move |tx| {
+            .write_first(command.ride_id.shard(), move |tx| {
                 let (config, command) = (config.clone(), command.clone());
                 Box::pin(async move { step(tx, &command, &config, now).await })
             })

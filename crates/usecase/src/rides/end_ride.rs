@@ -71,7 +71,7 @@ impl EndRide {
         };
         let timeouts = self.config.timeouts();
         self.shards
-            .write(command.ride_id.shard(), move |tx| {
+            .write_first(command.ride_id.shard(), move |tx| {
                 let change = change.clone();
                 Box::pin(async move {
                     let ride = Ride::find(tx, command.ride_id).await?.ok_or(Error::NotFound)?;

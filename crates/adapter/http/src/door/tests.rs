@@ -1,5 +1,10 @@
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    sync::{Mutex, PoisonError},
+};
 
+use actix_web::{App, HttpRequest, HttpResponse, web};
+use futures_util::future::join;
 use prometheus::Registry;
 
 use super::{
@@ -171,4 +176,58 @@ fn whoever_does_not_wait_for_answers_takes_turns_and_is_slowed_down() {
     slot.end(1);
     slot.received(1, || 1);
     assert_eq!(ask(), Pace::Now, "it had waited for its answer");
+}
+
+#[actix_web::test]
+async fn whoever_sends_many_at_once_lets_the_others_of_the_thread_in_between() {
+    const MANY: usize = 10;
+    let (door, order) = (door(100), Arc::new(Mutex::new(Vec::new())));
+    let listener = bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = listener.local_addr().unwrap();
+    // All is sent before anything is served.
+    let [many, one] = [("/many", MANY), ("/one", 1)].map(async |(path, times)| {
+        let client = TcpStream::connect(address).await.unwrap();
+        let requests = format!("GET {path} HTTP/1.1\r\nhost: here\r\n\r\n").repeat(times);
+        client.writable().await.unwrap();
+        assert_eq!(client.try_write(requests.as_bytes()).unwrap(), requests.len());
+        client
+    });
+    let (many, one) = (many.await, one.await);
+    let seen = (door.clone(), order.clone());
+    let app = move || {
+        let seen = seen.clone();
+        App::new().default_service(web::to(move |request: HttpRequest| {
+            let (door, order) = seen.clone();
+            async move {
+                while door.register.open() < 2 {
+                    tokio::task::yield_now().await;
+                }
+                order.lock().unwrap_or_else(PoisonError::into_inner).push(request.path().to_owned());
+                HttpResponse::Ok().finish()
+            }
+        }))
+    };
+    let server = serve(listener, &door, 1, 1, app).unwrap();
+    let handle = server.handle();
+    let answered = async |client: &TcpStream, times| {
+        let mut answers = Vec::new();
+        while answers.windows(4).filter(|end| *end == b"\r\n\r\n").count() < times {
+            client.readable().await.unwrap();
+            let mut some = [0; 4096];
+            match client.try_read(&mut some) {
+                Ok(0) => panic!("the connection has ended"),
+                Ok(bytes) => answers.extend_from_slice(&some[..bytes]),
+                Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
+            }
+        }
+    };
+    let asked = async {
+        let all = join(answered(&many, MANY), answered(&one, 1));
+        tokio::time::timeout(Duration::from_secs(30), all).await.expect("all are answered");
+        handle.stop(false).await;
+    };
+    join(server, asked).await.0.unwrap();
+    let order = order.lock().unwrap_or_else(PoisonError::into_inner);
+    assert_eq!(order.len(), MANY + 1);
+    assert_ne!(order.last().map(String::as_str), Some("/one"), "{order:?}");
 }
