@@ -5,6 +5,7 @@ mod allowance;
 #[cfg(test)]
 mod plans;
 
+use futures_util::future::try_join_all;
 use sea_orm::{
     ActiveValue::Set,
     Condition, QueryFilter, Select, UpdateMany,
@@ -15,7 +16,7 @@ use sea_orm::{
 pub use allowance::{Allowance, Standing};
 
 use crate::{
-    store::{Conn, StoreError, Tx, purge},
+    store::{Conn, Shards, StoreError, Tx, purge},
     value::{Millis, Shard},
 };
 
@@ -65,25 +66,69 @@ pub struct OtpBudget {
     pub allowance: Allowance,
 }
 
-/// What all the budgets of one code say. It may be spent in the transaction that it was read in.
+/// What some budgets say about one more code.
 #[derive(Clone, Debug)]
 pub struct OtpVerdict(Vec<(OtpBudget, Standing)>);
 
 impl OtpBudget {
-    /// Asks `budgets` for one code. Nothing is taken yet.
+    /// Asks `budgets` for one code, wherever their rows lie. Nothing is taken.
     ///
-    /// The rows lie in several shards: keys joined by OR, each found by the primary key.
+    /// # Errors
+    /// [`StoreError`] when a database fails.
+    pub async fn ask(shards: &Shards, budgets: &[Self], now: Millis) -> Result<OtpVerdict, StoreError> {
+        let groups = shards.group_by_database(budgets.iter().copied(), |budget| budget.shard);
+        let asked = try_join_all(groups.map(|(database, group)| Self::ask_one(database.conn(), group, now))).await?;
+        Ok(OtpVerdict::joined(asked))
+    }
+
+    /// Takes a code from every one of `budgets`, which lie in the transaction's database, if every one has one; from none
+    /// otherwise: then the verdict says how long to wait.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn ask(conn: impl Into<Conn<'_>>, budgets: Vec<Self>, now: Millis) -> Result<OtpVerdict, StoreError> {
-        let found = Self::rows(&budgets).all(&conn.into().0).await?;
-        let full_at = |budget: &Self| {
-            let row = found.iter().find(|row| row.kind == budget.kind as i16 && row.key_hash == budget.key_hash);
-            row.map(|row| Millis(row.full_at))
-        };
-        let standings = budgets.into_iter().map(|budget| (budget, budget.allowance.ask(full_at(&budget), now)));
-        Ok(OtpVerdict(standings.collect()))
+    pub async fn take(tx: &Tx, budgets: Vec<Self>, now: Millis) -> Result<OtpVerdict, StoreError> {
+        let verdict = Self::ask_one(tx, budgets, now).await?;
+        let mut rows = Vec::with_capacity(verdict.0.len());
+        for (budget, standing) in &verdict.0 {
+            let Standing::Admits { full_at, .. } = standing else { return Ok(verdict) };
+            rows.push(row::ActiveModel {
+                shard: Set(budget.shard.number()),
+                kind: Set(budget.kind as i16),
+                key_hash: Set(budget.key_hash.to_vec()),
+                full_at: Set(full_at.0),
+            });
+        }
+        // One transaction writes at a time, so nobody else has taken the same code since it was asked for.
+        let key = [row::Column::Shard, row::Column::Kind, row::Column::KeyHash];
+        let replace = OnConflict::columns(key).update_column(row::Column::FullAt).to_owned();
+        row::Entity::insert_many(rows).on_conflict(replace).exec_without_returning(&tx.inner).await?;
+        Ok(verdict)
+    }
+
+    /// Gives a code that was taken back to every one of `budgets`, which lie in the transaction's database: it was not sent.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn give_back(tx: &Tx, budgets: &[Self]) -> Result<(), StoreError> {
+        for budget in budgets {
+            budget.earlier().exec(&tx.inner).await?;
+        }
+        Ok(())
+    }
+
+    /// `budgets` by the database that their rows lie in, in the order in which they are taken: `last` at the end, by a shard
+    /// that it holds. A group is one transaction on the shard of any of its budgets.
+    #[must_use]
+    pub fn by_database(shards: &Shards, budgets: Vec<Self>, last: Shard) -> (Vec<Vec<Self>>, Vec<Self>) {
+        let groups = shards.group_by_database(budgets, |budget| budget.shard).map(|(_, group)| group);
+        let (mut last_group, mut others) = (Vec::new(), Vec::new());
+        for group in groups {
+            match group.first() {
+                Some(first) if shards.same_database(first.shard, last) => last_group = group,
+                _ => others.push(group),
+            }
+        }
+        (others, last_group)
     }
 
     /// Removes the rows of buckets that were full by `before`, the oldest `limit`, and says how many; due work, so it
@@ -95,12 +140,23 @@ impl OtpBudget {
         purge::oldest::<row::Entity>(tx, row::Column::FullAt, before, limit).await
     }
 
+    async fn ask_one(conn: impl Into<Conn<'_>>, budgets: Vec<Self>, now: Millis) -> Result<OtpVerdict, StoreError> {
+        let found = Self::rows(&budgets).all(&conn.into().0).await?;
+        let full_at = |budget: &Self| {
+            let row = found.iter().find(|row| row.kind == budget.kind as i16 && row.key_hash == budget.key_hash);
+            row.map(|row| Millis(row.full_at))
+        };
+        let standings = budgets.into_iter().map(|budget| (budget, budget.allowance.ask(full_at(&budget), now)));
+        Ok(OtpVerdict(standings.collect()))
+    }
+
+    /// The rows lie in several shards: keys joined by OR, each found by the primary key.
     fn rows(budgets: &[Self]) -> Select<row::Entity> {
         let any = budgets.iter().fold(Condition::any(), |any, budget| any.add(budget.key()));
         row::Entity::find().filter(any)
     }
 
-    fn give_back(&self) -> UpdateMany<row::Entity> {
+    fn earlier(&self) -> UpdateMany<row::Entity> {
         let earlier = Expr::col(row::Column::FullAt).sub(self.allowance.interval_ms());
         row::Entity::update_many().col_expr(row::Column::FullAt, earlier).filter(self.key())
     }
@@ -114,6 +170,14 @@ impl OtpBudget {
 }
 
 impl OtpVerdict {
+    /// Several verdicts as one: what is not the asker's alone comes before the device.
+    #[must_use]
+    pub fn joined(parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut standings: Vec<_> = parts.into_iter().flat_map(|part| part.0).collect();
+        standings.sort_by_key(|(budget, _)| (budget.kind == OtpBudgetKind::Device, budget.kind as i16));
+        Self(standings)
+    }
+
     /// Each budget and what it says.
     pub fn standings(&self) -> impl Iterator<Item = &(OtpBudget, Standing)> {
         self.0.iter()
@@ -127,40 +191,5 @@ impl OtpVerdict {
             Standing::Refuses { wait_ms } => wait_ms,
         };
         self.0.iter().map(|(_, standing)| wait_ms(*standing)).max().unwrap_or(0)
-    }
-
-    /// Takes a code from every budget, if every one has one; from none otherwise. Whether it did.
-    ///
-    /// The verdict was read in this transaction, and one transaction writes at a time, so nobody else has taken the
-    /// same code. An engine with several writers has to lock the rows in the order of their keys before they are read.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database fails.
-    pub async fn spend(&self, tx: &Tx) -> Result<bool, StoreError> {
-        let mut rows = Vec::with_capacity(self.0.len());
-        for (budget, standing) in &self.0 {
-            let Standing::Admits { full_at, .. } = standing else { return Ok(false) };
-            rows.push(row::ActiveModel {
-                shard: Set(budget.shard.number()),
-                kind: Set(budget.kind as i16),
-                key_hash: Set(budget.key_hash.to_vec()),
-                full_at: Set(full_at.0),
-            });
-        }
-        let key = [row::Column::Shard, row::Column::Kind, row::Column::KeyHash];
-        let replace = OnConflict::columns(key).update_column(row::Column::FullAt).to_owned();
-        row::Entity::insert_many(rows).on_conflict(replace).exec_without_returning(&tx.inner).await?;
-        Ok(true)
-    }
-
-    /// Gives the code that was taken back to every budget: it was not sent.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database fails.
-    pub async fn give_back(&self, tx: &Tx) -> Result<(), StoreError> {
-        for (budget, _) in &self.0 {
-            budget.give_back().exec(&tx.inner).await?;
-        }
-        Ok(())
     }
 }

@@ -43,7 +43,7 @@ async fn every_row_is_found_by_its_key_and_what_is_full_by_its_time() {
     let (next, gone) = (row::Entity::find().filter(full.clone()), row::Entity::delete_many().filter(full));
     for (statement, search, times) in [
         (read, WHOLE_KEY, 3),
-        (budget(1).give_back().build(DbBackend::Sqlite), WHOLE_KEY, 1),
+        (budget(1).earlier().build(DbBackend::Sqlite), WHOLE_KEY, 1),
         (next.order_by_asc(row::Column::FullAt).build(DbBackend::Sqlite), "ix_otp_budgets_full", 1),
         (gone.build(DbBackend::Sqlite), "ix_otp_budgets_full", 1),
     ] {

@@ -4,47 +4,55 @@ use std::{path::Path, sync::Arc};
 
 use migrations::Migrator;
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement, TransactionTrait,
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, Statement, TransactionTrait,
     sqlx::{Connection, sqlite},
 };
 use sea_orm_migration::MigratorTrait;
 
-use super::{Config, Deps, Inner, Shards, StoreError, Synchronous, immediate};
+use super::{Config, Database, Deps, Inner, ShardMap, Shards, StoreError, Synchronous, database::Name, immediate};
 
 impl Config {
-    /// Opens the databases and applies the migrations they lack.
+    /// Opens the databases and applies the migrations they lack; nothing is written unless all of them can be opened.
     ///
     /// # Errors
-    /// [`StoreError::Open`] when a file cannot be opened or is not a database.
+    /// [`StoreError::Open`] names the database that cannot be opened or is not one of ours.
     pub async fn build(self, deps: Deps) -> Result<Shards, StoreError> {
-        let path = self.file()?;
-        let opened = |error: StoreError| StoreError::Open(format!("cannot open {}: {error}", path.display()));
-        let writer = self.connect(&path, 1).await.map_err(opened)?;
-        apply_missing(&writer, &path).await.map_err(opened)?;
-        can_write(&writer).await.map_err(opened)?;
-        let readers = self.connect(&path, self.readers).await.map_err(opened)?;
-        Ok(Shards(Arc::new(Inner { writer, readers, deps })))
+        let opened = self.open().await?;
+        let mut databases = Vec::with_capacity(opened.len());
+        for (name, writer) in opened {
+            apply_missing(&writer, &name).await.map_err(|e| cannot("open", &name, e))?;
+            can_write(&writer).await.map_err(|e| cannot("open", &name, e))?;
+            let readers = self.connect(&name.path, self.readers).await.map_err(|e| cannot("open", &name, e))?;
+            databases.push(Database { name, writer, readers });
+        }
+        let map = ShardMap::by_range(databases.len());
+        Ok(Shards(Arc::new(Inner { databases, map, deps })))
     }
 
-    /// Applies the migrations that are missing and names them, per database.
+    /// Applies the migrations that are missing and says how many there were, in all databases together.
     ///
     /// # Errors
-    /// [`StoreError::Open`] when a file cannot be opened or is not a database.
-    pub async fn migrate(self) -> Result<Vec<String>, StoreError> {
-        let path = self.file()?;
-        let opened = |error: StoreError| StoreError::Open(format!("cannot migrate {}: {error}", path.display()));
-        let writer = self.connect(&path, 1).await.map_err(opened)?;
-        apply_missing(&writer, &path).await.map_err(opened)
+    /// As [`Config::build`].
+    pub async fn migrate(self) -> Result<usize, StoreError> {
+        let mut applied = 0;
+        for (name, writer) in self.open().await? {
+            applied += apply_missing(&writer, &name).await.map_err(|e| cannot("migrate", &name, e))?;
+        }
+        Ok(applied)
     }
 
-    fn file(&self) -> Result<std::path::PathBuf, StoreError> {
-        let path =
-            self.sqlite_path().ok_or_else(|| StoreError::Open("store.shards names no SQLite file".to_owned()))?;
-        if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder)
-                .map_err(|e| StoreError::Open(format!("cannot create {}: {e}", folder.display())))?;
+    /// Every database with its writer, none of them written to.
+    async fn open(&self) -> Result<Vec<(Name, DatabaseConnection)>, StoreError> {
+        let mut opened = Vec::with_capacity(self.shards.len());
+        for name in self.names()? {
+            if let Some(folder) = name.path.parent().filter(|f| !f.as_os_str().is_empty()) {
+                std::fs::create_dir_all(folder)
+                    .map_err(|e| StoreError::Open(format!("cannot create {}: {e}", folder.display())))?;
+            }
+            let writer = self.connect(&name.path, 1).await.map_err(|e| cannot("open", &name, e))?;
+            opened.push((name, writer));
         }
-        Ok(path.to_path_buf())
+        Ok(opened)
     }
 
     async fn connect(&self, path: &Path, connections: u32) -> Result<DatabaseConnection, StoreError> {
@@ -81,13 +89,17 @@ impl Config {
             .map_sqlx_sqlite_pool_opts(|pool| {
                 pool.after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
             });
-        Ok(Database::connect(options).await?)
+        Ok(sea_orm::Database::connect(options).await?)
     }
 }
 
-/// Applies what is missing, one process at a time: those that start together wait for the first.
-async fn apply_missing(writer: &DatabaseConnection, path: &Path) -> Result<Vec<String>, StoreError> {
-    let _locked = lock(path.with_extension("migrate.lock")).await?;
+fn cannot(what: &str, name: &Name, error: StoreError) -> StoreError {
+    StoreError::Open(format!("cannot {what} {name}: {error}"))
+}
+
+/// Applies what is missing, one process at a time: those that start together wait for the first. How many steps it was.
+async fn apply_missing(writer: &DatabaseConnection, database: &Name) -> Result<usize, StoreError> {
+    let _locked = lock(database.path.with_extension("migrate.lock")).await?;
     if let Some(table) = table_of_another_program(writer).await? {
         return Err(StoreError::Open(format!(
             "it belongs to another program: it has a table `{table}` and none of ours"
@@ -102,12 +114,12 @@ async fn apply_missing(writer: &DatabaseConnection, path: &Path) -> Result<Vec<S
         )));
     }
     let pending = Migrator::get_pending_migrations(writer).await?;
-    let names: Vec<String> = pending.iter().map(|step| step.name().to_owned()).collect();
+    let names: Vec<&str> = pending.iter().map(|step| step.name()).collect();
     if !names.is_empty() {
         Migrator::up(writer, None).await?;
-        tracing::info!(steps = names.join(", "), "schema brought up to date");
+        tracing::info!(%database, steps = names.join(", "), "schema brought up to date");
     }
-    Ok(names)
+    Ok(names.len())
 }
 
 /// A table in a database that no migration of ours was ever applied to.

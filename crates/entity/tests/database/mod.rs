@@ -18,9 +18,10 @@ use runtime::{Entropy, Secret, task::Supervisor};
 pub const NOW: Millis = Millis(1_790_000_000_000);
 pub const TIMEOUTS: Timeouts = Timeouts { match_s: 120, pickup_s: 600, boarding_s: 300, trip_s: 3600 };
 
-/// A database of its own, removed at the end.
+/// Databases of its own, removed at the end.
 pub struct Database {
     folder: PathBuf,
+    dsns: Vec<String>,
     pub shards: Shards,
 }
 
@@ -30,25 +31,41 @@ impl Database {
     }
 
     pub async fn open_with(name: &str, config: StoreConfig) -> Self {
-        let folder = std::env::temp_dir().join(format!("gateway-entity-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
-        let config = StoreConfig { shards: vec![Secret::new(dsn(&folder))], ..config };
-        let shards = config.build(deps()).await.unwrap();
-        Self { folder, shards }
+        Self::open_all(name, 1, config).await
     }
 
-    /// Opens it once more, as a process that starts later does.
+    /// The shards on several databases, in equal parts.
+    pub async fn open_several(name: &str, count: usize) -> Self {
+        Self::open_all(name, count, StoreConfig::default()).await
+    }
+
+    async fn open_all(name: &str, count: usize, config: StoreConfig) -> Self {
+        let folder = std::env::temp_dir().join(format!("gateway-entity-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        let dsns: Vec<String> = (1..=count).map(|number| dsn(&folder, number)).collect();
+        let config = StoreConfig { shards: dsns.iter().map(Secret::new).collect(), ..config };
+        let shards = config.build(deps()).await.unwrap();
+        Self { folder, dsns, shards }
+    }
+
+    /// Opens them once more, as a process that starts later does.
     pub async fn open_again(&self) -> Result<Shards, StoreError> {
-        self.open_at(&self.dsn()).await
+        open(&self.dsns).await
     }
 
     /// Opens another database, in the same folder say.
     pub async fn open_at(&self, dsn: &str) -> Result<Shards, StoreError> {
-        StoreConfig { shards: vec![Secret::new(dsn)], ..StoreConfig::default() }.build(deps()).await
+        open(&[dsn.to_owned()]).await
     }
 
+    /// The first one's.
     pub fn dsn(&self) -> String {
-        dsn(&self.folder)
+        self.dsn_of(0)
+    }
+
+    /// By the place in the list, from 0.
+    pub fn dsn_of(&self, number: usize) -> String {
+        self.dsns[number].clone()
     }
 
     /// Everything that the files of the database hold.
@@ -146,8 +163,12 @@ impl Drop for Database {
     }
 }
 
-fn dsn(folder: &Path) -> String {
-    format!("sqlite://{}", folder.join("gateway.db").display())
+fn dsn(folder: &Path, number: usize) -> String {
+    format!("sqlite://{}", folder.join(format!("gateway-{number}.db")).display())
+}
+
+async fn open(dsns: &[String]) -> Result<Shards, StoreError> {
+    StoreConfig { shards: dsns.iter().map(Secret::new).collect(), ..StoreConfig::default() }.build(deps()).await
 }
 
 fn deps() -> Deps {
