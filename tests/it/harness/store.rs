@@ -56,7 +56,7 @@ pub(crate) fn on_one_file() -> bool {
             list.and_then(|mut list| list.write_all(line.as_bytes())).expect("the list of skipped tests");
         }
     }
-    kind == Kind::Sqlite(1)
+    on_one_file
 }
 
 /// The databases of one gateway, its own from the first start to the end of the test.
@@ -161,4 +161,32 @@ fn each<T: Sync, R: Send>(all: &[T], act: impl Fn(&T) -> R + Sync) -> Vec<R> {
         let acting: Vec<_> = all.iter().map(|one| scope.spawn(|| act(one))).collect();
         acting.into_iter().map(|one| one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::Gateway;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_gateways_databases_are_its_own_and_go_with_it() {
+        let (one, other) = (Gateway::start().await, Gateway::start().await);
+        let phone = one.passenger().await.phone;
+        let knows = |gateway: &Gateway| {
+            let stored = gateway.stored();
+            assert!(stored.len() > 1000, "the steps that were applied, at least");
+            stored.windows(phone.len()).any(|bytes| bytes == phone.as_bytes())
+        };
+        assert!(knows(&one) && !knows(&other));
+        let (dsns, others) = (one.dsns(), other.dsns());
+        assert!(dsns.iter().all(|dsn| !others.contains(dsn)), "each has its own");
+        assert_eq!(one.passwords().len(), if kind() == Kind::Postgres(dsns.len()) { dsns.len() } else { 0 });
+        drop(one);
+        for dsn in dsns {
+            assert!(sea_orm::Database::connect(&dsn).await.is_err(), "it is still there");
+        }
+        for dsn in others {
+            assert!(sea_orm::Database::connect(&dsn).await.is_ok(), "nobody ended it");
+        }
+    }
 }
