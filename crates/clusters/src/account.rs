@@ -53,6 +53,21 @@ impl Account {
         command
     }
 
+    /// What to write before a command line so that it runs as this account.
+    pub(crate) fn prefix(self) -> Vec<String> {
+        match self {
+            Self::Ours => Vec::new(),
+            Self::Other { user, group } => {
+                vec![
+                    "setpriv".to_owned(),
+                    format!("--reuid={user}"),
+                    format!("--regid={group}"),
+                    "--clear-groups".to_owned(),
+                ]
+            }
+        }
+    }
+
     /// Gives a file or folder to this account.
     ///
     /// # Errors

@@ -43,7 +43,10 @@ impl Cluster {
     /// # Errors
     /// It could not be made or did not start.
     pub fn start(binaries: &Binaries, options: &Options) -> Result<Self, Error> {
-        Self::make(binaries, options, Made::New)
+        let account = Account::choose()?;
+        let place = Place::new(account, binaries)?;
+        let password = place.initialise(account, binaries)?;
+        place.serve(binaries, options, &password)
     }
 
     /// As many as asked, in little more time than one.
@@ -52,16 +55,17 @@ impl Cluster {
     /// One could not be made or did not start; then there is none.
     pub fn start_many(count: usize, binaries: &Binaries, options: &Options) -> Result<Vec<Self>, Error> {
         let account = Account::choose()?;
-        let template = Folder::new(account)?;
-        let password = initialise(&template, account, binaries)?;
-        let made = Made::CopyOf(&template, &password);
+        let places = (0..count).map(|_| Place::new(account, binaries)).collect::<Result<Vec<_>, _>>()?;
+        let Some((first, others)) = places.split_first() else { return Ok(Vec::new()) };
+        let password = first.initialise(account, binaries)?;
+        others.iter().try_for_each(|other| other.copy(account, first))?;
         thread::scope(|scope| {
-            let starting: Vec<_> = (0..count).map(|_| scope.spawn(|| Self::make(binaries, options, made))).collect();
-            let started = starting
-                .into_iter()
-                .map(|one| one.join().unwrap_or_else(|_| Err(Error::program("the start of a server", "it panicked"))));
+            let serve = |place: Place| scope.spawn(|| place.serve(binaries, options, &password));
+            let starting: Vec<_> = places.into_iter().map(serve).collect();
             // All are waited for, so that a failure leaves none behind.
-            started.collect::<Vec<_>>().into_iter().collect()
+            let panicked = |_| Err(Error::program("the start of a server", "it panicked"));
+            let started: Vec<_> = starting.into_iter().map(|one| one.join().unwrap_or_else(panicked)).collect();
+            started.into_iter().collect()
         })
     }
 
@@ -112,51 +116,65 @@ impl Cluster {
         self.process_id = Some(started);
         Ok(())
     }
+}
 
-    fn make(binaries: &Binaries, options: &Options, made: Made<'_>) -> Result<Self, Error> {
-        let account = Account::choose()?;
+/// Where a server is going to be: a folder that goes whatever happens to us.
+struct Place {
+    keeper: Keeper,
+    folder: Folder,
+}
+
+impl Place {
+    fn new(account: Account, binaries: &Binaries) -> Result<Self, Error> {
         let folder = Folder::new(account)?;
-        let superuser = match made {
-            Made::New => initialise(&folder, account, binaries)?,
-            Made::CopyOf(template, password) => {
-                let copy =
-                    account.command(Path::new("/bin/cp")).arg("-a").args([template.data(), folder.data()]).output();
-                succeeded("cp", copy)?;
-                password.to_owned()
-            }
-        };
-        configure(&folder, options)?;
         let data = folder.data().display().to_string();
-        let mut keeper = Keeper::new(account, folder.path(), &binaries.program("postgres"), &["-D", &data])?;
-        let (port, process_id) = serve(&mut keeper, &folder)?;
+        let keeper = Keeper::new(account, folder.path(), &binaries.program("postgres"), &["-D", &data])?;
+        Ok(Self { keeper, folder })
+    }
+
+    /// Makes the data of a server, which takes most of a second; the superuser's password.
+    fn initialise(&self, account: Account, binaries: &Binaries) -> Result<String, Error> {
+        let (password, secret) = (random::hex::<16>()?, self.folder.path().join("password"));
+        fs::write(&secret, &password).map_err(Error::file(&secret))?;
+        account.own(&secret)?;
+        let mut initdb = account.command(&binaries.program("initdb"));
+        initdb.arg("-D").arg(self.folder.data()).args(["-U", SUPERUSER]).arg("--pwfile").arg(&secret);
+        initdb.args(["--auth=scram-sha-256", "--encoding=UTF8", "--no-locale", "--no-sync", "--no-instructions"]);
+        succeeded("initdb", initdb.current_dir(self.folder.path()).output())?;
+        fs::remove_file(&secret).map_err(Error::file(&secret))?;
+        Ok(password)
+    }
+
+    /// Takes the data of another one, which was initialised and has not served yet.
+    fn copy(&self, account: Account, from: &Self) -> Result<(), Error> {
+        let mut copy = account.command(Path::new("/bin/cp"));
+        copy.arg("-a").args([from.folder.data(), self.folder.data()]);
+        succeeded("cp", copy.output()).map(drop)
+    }
+
+    /// A server on the data that is there, with the role of tests.
+    fn serve(mut self, binaries: &Binaries, options: &Options, password: &str) -> Result<Cluster, Error> {
+        configure(&self.folder, options)?;
+        let (port, process_id) = self.serve_somewhere()?;
         let psql = binaries.program("psql");
         let server = Server::new(server::ROLE, random::hex::<16>()?, port, psql.clone());
-        Server::new(SUPERUSER, superuser, port, psql).make_role(&server)?;
-        Ok(Self { keeper, folder, server, process_id: Some(process_id) })
+        Server::new(SUPERUSER, password.to_owned(), port, psql).make_role(&server)?;
+        Ok(Cluster { keeper: self.keeper, folder: self.folder, server, process_id: Some(process_id) })
     }
-}
 
-/// Where the data of a new server comes from.
-#[derive(Clone, Copy)]
-enum Made<'a> {
-    /// From nothing, which takes most of a second.
-    New,
-    /// From another's, whose superuser has this password.
-    CopyOf(&'a Folder, &'a str),
-}
-
-/// Makes the data of a server; the superuser's password.
-fn initialise(folder: &Folder, account: Account, binaries: &Binaries) -> Result<String, Error> {
-    let password = random::hex::<16>()?;
-    let secret = folder.path().join("password");
-    fs::write(&secret, &password).map_err(Error::file(&secret))?;
-    account.own(&secret)?;
-    let mut initdb = account.command(&binaries.program("initdb"));
-    initdb.arg("-D").arg(folder.data()).args(["-U", SUPERUSER]).arg("--pwfile").arg(&secret);
-    initdb.args(["--auth=scram-sha-256", "--encoding=UTF8", "--no-locale", "--no-sync", "--no-instructions"]);
-    succeeded("initdb", initdb.current_dir(folder.path()).output())?;
-    fs::remove_file(&secret).map_err(Error::file(&secret))?;
-    Ok(password)
+    /// Starts the server on a free port; the port, and the number of its first process.
+    fn serve_somewhere(&mut self) -> Result<(u16, u32), Error> {
+        let mut attempts = 0;
+        loop {
+            let port = random::free_port()?;
+            attempts += 1;
+            match self.keeper.start(port) {
+                Ok(process_id) => return Ok((port, process_id)),
+                Err(_) if attempts < START_ATTEMPTS && self.folder.read_log().contains("in use") => {}
+                Err(state) => return Err(not_started(state, &self.folder)),
+            }
+        }
+    }
 }
 
 /// Adds our settings to those that `initdb` wrote. The port is not among them: it is chosen at the first start.
@@ -189,20 +207,6 @@ fn configure(folder: &Folder, options: &Options) -> Result<(), Error> {
         writeln!(file, "{key} = '{}'", value.replace('\'', "''")).map_err(Error::file(&path))?;
     }
     Ok(())
-}
-
-/// Starts the server on a free port; the port, and the number of its first process.
-fn serve(keeper: &mut Keeper, folder: &Folder) -> Result<(u16, u32), Error> {
-    let mut attempts = 0;
-    loop {
-        let port = random::free_port()?;
-        attempts += 1;
-        match keeper.start(port) {
-            Ok(process_id) => return Ok((port, process_id)),
-            Err(_) if attempts < START_ATTEMPTS && folder.read_log().contains("in use") => {}
-            Err(state) => return Err(not_started(state, folder)),
-        }
-    }
 }
 
 fn not_started(state: String, folder: &Folder) -> Error {

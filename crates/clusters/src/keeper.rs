@@ -4,7 +4,7 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     os::unix::process::CommandExt as _,
     path::Path,
-    process::{Child, ChildStdout, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 use crate::{Error, account::Account};
@@ -21,13 +21,14 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// A keeper for the server that `postgres` with `arguments` starts on the data in `folder`.
+    /// A keeper for the server that `postgres` with `arguments` starts as `account` on the data in `folder`. It is of our own
+    /// account, so that it can remove what we have made.
     ///
     /// # Errors
     /// There is no shell.
     pub(crate) fn new(account: Account, folder: &Path, postgres: &Path, arguments: &[&str]) -> Result<Self, Error> {
-        let mut command = account.command(Path::new(SHELL));
-        command.args(["-c", SCRIPT, "keeper"]).arg(folder).arg(postgres).args(arguments);
+        let mut command = Command::new(SHELL);
+        command.args(["-c", SCRIPT, "keeper"]).arg(folder).args(account.prefix()).arg(postgres).args(arguments);
         // Ctrl-C in a terminal reaches every process of the group: it must end us, and the keeper tidy up after us.
         command.process_group(0).current_dir(folder).env_clear().envs(environment());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());

@@ -1,4 +1,4 @@
-# Keeps one PostgreSQL server. Called as: sh -c THIS keeper FOLDER POSTGRES ARGUMENT…
+# Keeps one PostgreSQL server. Called as: sh -c THIS keeper FOLDER COMMAND…, where the command starts the server.
 #
 # It obeys the lines it reads (`start PORT`, `kill`, `stop`) and answers each with one line. When there is nobody left to give orders (the pipe is
 # closed: whoever started us let go of it, or was killed), it ends the server and removes the folder.
@@ -91,4 +91,9 @@ done
 # Of a server that was killed, the system keeps a small block of shared memory: its number is in the seventh line.
 block=$(sed -n 7p "$folder/data/postmaster.pid" 2>/dev/null)
 [ -z "$block" ] || ipcrm -m "${block##* }" 2>/dev/null
-rm -rf "$folder"
+# Somebody may still be at work on it, such as the one who makes the data.
+looks=0
+until rm -rf "$folder" 2>/dev/null || [ "$looks" -gt 1500 ]; do
+    looks=$((looks + 1))
+    sleep 0.02
+done

@@ -108,10 +108,11 @@ fn what_was_committed_is_there_after_the_postmaster_was_killed() {
 /// A client in the middle of a statement.
 fn busy_session(cluster: &Cluster) -> std::process::Child {
     let mut psql = Command::new(Binaries::find().unwrap().folder().join("psql"));
-    psql.args(["-X", "-d", &cluster.server().dsn(), "-c", "SELECT pg_sleep(600)"]);
+    // Busy for a minute or so: it does not see by itself that its postmaster is gone.
+    psql.args(["-X", "-d", &cluster.server().dsn(), "-c", "DO 'BEGIN FOR n IN 1..2000000000 LOOP END LOOP; END'"]);
     let session = psql.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(%' AND state = 'active';";
-    eventually("the statement runs", || text(cluster.server(), sleeping) == "1");
+    let busy = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'DO %' AND state = 'active';";
+    eventually("the statement runs", || text(cluster.server(), busy) == "1");
     session
 }
 
@@ -148,6 +149,28 @@ fn a_killed_parent_leaves_no_server() {
         eventually("its folder and its processes are gone", || !folder.exists() && processes_in(&folder) == NOBODY);
         assert!(!is_served(server.port()));
     }
+}
+
+#[test]
+fn a_parent_that_is_killed_while_it_starts_servers_leaves_nothing() {
+    let Some(_) = binaries() else { return };
+    let place = std::env::temp_dir().join(format!("clusters-test-{}", std::process::id()));
+    std::fs::create_dir(&place).unwrap();
+    let is_there = |pattern: &[&str]| {
+        let folders = std::fs::read_dir(&place).unwrap().map(|folder| folder.unwrap().path());
+        folders.into_iter().any(|folder| folder.join(pattern.iter().collect::<PathBuf>()).exists())
+    };
+    // While the data is made, while it is copied, while a server starts.
+    for moment in [&["data"][..], &["data", "global", "pg_control"], &["data", "postmaster.pid"]] {
+        let mut parent = Command::new(env!("CARGO_BIN_EXE_clusters"));
+        parent.arg("2").env("TMPDIR", &place).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut parent = parent.spawn().unwrap();
+        eventually("it begins", || is_there(moment));
+        parent.kill().unwrap();
+        parent.wait().unwrap();
+        eventually("nothing is left", || !is_there(&[]) && processes_in(&place) == NOBODY);
+    }
+    std::fs::remove_dir(&place).unwrap();
 }
 
 fn two_lines(output: impl Read) -> [String; 2] {
