@@ -161,7 +161,7 @@ fn a_parent_that_is_killed_while_it_starts_servers_leaves_nothing() {
         folders.into_iter().any(|folder| folder.join(pattern.iter().collect::<PathBuf>()).exists())
     };
     // While the data is made, while it is copied, while a server starts.
-    for moment in [&["data"][..], &["data", "global", "pg_control"], &["data", "postmaster.pid"]] {
+    for moment in [&["data"][..], &["data", "global", "pg_control"], &["data", "postmaster.opts"]] {
         let mut parent = Command::new(env!("CARGO_BIN_EXE_clusters"));
         parent.arg("2").env("TMPDIR", &place).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut parent = parent.spawn().unwrap();
