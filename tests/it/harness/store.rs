@@ -45,10 +45,9 @@ fn kind() -> Kind {
 /// Whether data lies in one SQLite file. If not, the test that asks is about such a file; it is skipped, and that is
 /// said also of a test that passes.
 pub(crate) fn on_one_file() -> bool {
-    let kind = kind();
-    if kind != Kind::Sqlite(1) {
-        let line =
-            format!("skipped on {kind:?}, being about a SQLite file: {}\n", current().name().unwrap_or("a test"));
+    let on_one_file = kind() == Kind::Sqlite(1);
+    if !on_one_file {
+        let line = format!("skipped, being about a SQLite file: {}\n", current().name().unwrap_or("a test"));
         // Not `eprintln`, which is kept back for tests that fail.
         let _ = std::io::stderr().write_all(line.as_bytes());
         if let Some(list) = env::var_os("TEST_SKIPPED") {
