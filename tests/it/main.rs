@@ -10,6 +10,7 @@ mod clock;
 mod commands;
 mod cors;
 mod crash;
+mod databases;
 mod door;
 mod events;
 mod expiry;

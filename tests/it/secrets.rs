@@ -1,5 +1,5 @@
 //! What nobody may read: phones, codes, tokens and keys stay out of the log, of errors, of metrics and, but for the
-//! phone, of the database's file. And the headers that keep answers to those who asked.
+//! phone, of the database. And the headers that keep answers to those who asked.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
@@ -8,8 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Answer, Folder, Gateway, Passenger, SERVICE_TOKEN, eventually, failing, fresh_phone, healthy, run_to_exit, text,
-    trip,
+    Answer, Gateway, Passenger, SERVICE_TOKEN, eventually, failing, fresh_phone, healthy, run_to_exit, text, trip,
 };
 
 /// Codes that nobody used: their hashes are still in the database.
@@ -66,12 +65,9 @@ async fn nothing_secret_is_written_in_json_lines() {
 
 /// At `trace`, which holds everything that the higher levels say.
 async fn nothing_secret_is_written(format: &str) {
-    let folder = Folder::new();
-    let database = format!("sqlite://{}", folder.path().join("gateway.db").display());
     let settings = [
         ("runtime.log", "trace"),
         ("runtime.log_format", format),
-        ("store.shards", &*database),
         ("rides.cancel_free_s", "0"),
         ("relay.max_attempts", "2"),
         ("relay.first_backoff_ms", "1"),
@@ -81,7 +77,8 @@ async fn nothing_secret_is_written(format: &str) {
     let mut witness = Witness::default();
     witness.secrets.push(("the service token", SERVICE_TOKEN.to_owned()));
     witness.secrets.push(("a driver's phone", "12125550199".to_owned()));
-    witness.secrets.extend(keys_in(folder.path()));
+    witness.secrets.extend(keys_of(&gateway));
+    witness.secrets.extend(gateway.passwords().into_iter().map(|password| ("a database's password", password)));
 
     sign_ins(&gateway, &mut witness).await;
     rides(&gateway, &mut witness).await;
@@ -104,7 +101,7 @@ async fn nothing_secret_is_written(format: &str) {
     if let Some(code) = written {
         panic!("the code {code} was written:\n{}", lines_with(&texts, &[&("a code", code.clone())]));
     }
-    nothing_secret_is_stored(folder.path(), &witness);
+    nothing_secret_is_stored(&gateway.stored(), &witness);
 }
 
 /// The load tool drives trips of a real day; everything that was written meanwhile is searched for what a phone of its
@@ -123,9 +120,9 @@ async fn nothing_secret_is_written_during_a_replay() {
     let report = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{report}");
     let metrics = gateway.internal().get("/metrics").send().await.body;
-    let keys = keys_in(&gateway.file(""));
+    let keys = keys_of(&gateway);
     gateway.stop().await;
-    let (log, stored) = (gateway.log(), fs::read(gateway.file("gateway.db")).unwrap());
+    let (log, stored) = (gateway.log(), gateway.stored());
     assert!(log.matches("answered").count() > 400, "the log says little:\n{log}");
     let phones = |text: &str| text.matches("+1212555").count() + text.matches("\"1212555").count();
     assert!(phones(&String::from_utf8_lossy(&stored)) >= 40, "its passengers' phones begin like this");
@@ -283,22 +280,22 @@ async fn signed_in(gateway: &Gateway, witness: &mut Witness) -> Passenger {
 }
 
 /// Tokens and keys are not in the database at all, codes only hashed. A phone is: its owner may read it.
-fn nothing_secret_is_stored(folder: &Path, witness: &Witness) {
-    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
-    let files: Vec<_> = files.filter(|file| file.to_string_lossy().contains("gateway.db")).collect();
-    let bytes: Vec<u8> = files.iter().flat_map(|file| fs::read(file).unwrap()).collect();
-    let raw = String::from_utf8_lossy(&bytes);
-    assert!(raw.contains("T123456C"), "the plate of a driver is found in {files:?}");
+fn nothing_secret_is_stored(bytes: &[u8], witness: &Witness) {
+    let raw = String::from_utf8_lossy(bytes);
+    assert!(raw.contains("T123456C"), "the plate of a driver is found");
     let found: Vec<_> = witness.all_of(&[&raw]).into_iter().filter(|(what, _)| !what.ends_with("phone")).collect();
     assert!(found.is_empty(), "in the database: {found:?}");
     // By chance one may look like another number of six digits; codes in plain text would all be there.
-    let codes: BTreeSet<_> = numbers(&bytes).filter(|number| witness.codes.contains(number)).collect();
+    let codes: BTreeSet<_> = numbers(bytes).filter(|number| witness.codes.contains(number)).collect();
     assert!(codes.len() <= 1, "of {} codes in the database: {codes:?}", witness.codes.len());
 }
 
 /// The keys that the local profile made for itself.
-fn keys_in(folder: &Path) -> Vec<(&'static str, String)> {
-    let file = fs::read_to_string(folder.join("secrets.toml")).expect("the local secrets lie beside the database");
+fn keys_of(gateway: &Gateway) -> Vec<(&'static str, String)> {
+    // Beside a SQLite file; otherwise where data lies by default.
+    let file =
+        ["secrets.toml", "data/secrets.toml"].into_iter().find_map(|name| fs::read_to_string(gateway.file(name)).ok());
+    let file = file.expect("the local secrets");
     let values = file.lines().filter_map(|line| line.split('"').nth(1));
     let keys: Vec<_> = values.map(|value| ("a key", value.to_owned())).collect();
     assert!(keys.len() == 2 && keys.iter().all(|(_, key)| key.len() > 40), "two keys");

@@ -3,15 +3,11 @@
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
-    sync::Arc,
 };
 
-use entity::{StoreConfig, StoreError, store::Deps};
 use futures_util::future::join_all;
-use prometheus::Registry;
-use runtime::{Entropy, Secret, task::Supervisor};
+use sea_orm::{ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection};
 use serde_json::Value;
-use tokio::sync::Notify;
 
 use crate::harness::{Answer, Burst, EventStream, Gateway, PATIENCE, Passenger, eventually, slow, text, trip};
 
@@ -219,7 +215,7 @@ async fn a_database_that_somebody_else_holds_does_not_hold_up_the_end() {
     let settings = [("runtime.drain_s", "1"), ("store.acquire_timeout_s", "60")];
     let mut gateway = Gateway::start_with(&settings).await;
     let passenger = gateway.passenger().await;
-    let _held = hold_the_write_lock(&gateway).await;
+    let _held = hold_the_quotes(&gateway).await;
     let writes = join_all((0..10).map(|_| passenger.api.post("/v1/quotes", &trip()).try_send()));
     let stop = async {
         eventually("ten writes wait", async || (writing(&gateway).await >= 10).then_some(())).await;
@@ -234,23 +230,21 @@ async fn a_database_that_somebody_else_holds_does_not_hold_up_the_end() {
     assert!(!gateway.log().contains("internal error"));
 }
 
-/// Another process on the same file that does not end its transaction, until this is dropped.
-async fn hold_the_write_lock(gateway: &Gateway) -> Supervisor {
-    let supervisor = Supervisor::new(&Registry::new()).unwrap();
-    let deps = Deps { supervisor: supervisor.clone(), entropy: Entropy::system(), on_commit: Arc::new(|_| {}) };
-    let dsn = Secret::new(format!("sqlite://{}", gateway.file("gateway.db").display()));
-    let shards = StoreConfig { shards: vec![dsn], ..StoreConfig::default() }.build(deps).await.unwrap();
-    let begun = Arc::new(Notify::new());
-    let told = begun.clone();
-    let held = shards.write_everywhere::<(), StoreError, _>(move |_| {
-        told.notify_one();
-        Box::pin(std::future::pending())
+/// Another client of the databases in whose way every quote is, until this is dropped.
+async fn hold_the_quotes(gateway: &Gateway) -> Vec<DatabaseConnection> {
+    let holding = gateway.dsns().into_iter().map(|dsn| async {
+        // The one writer of SQLite, and a table of a server that has many.
+        let lock = match dsn.starts_with("sqlite") {
+            true => "BEGIN IMMEDIATE",
+            false => "BEGIN; LOCK TABLE quotes IN ACCESS EXCLUSIVE MODE",
+        };
+        let mut options = ConnectOptions::new(dsn);
+        options.max_connections(1);
+        let connection = Database::connect(options).await.unwrap();
+        connection.execute_unprepared(lock).await.unwrap();
+        connection
     });
-    tokio::select! {
-        _ = held => unreachable!("it is held for ever"),
-        () = begun.notified() => {}
-    }
-    supervisor
+    join_all(holding).await
 }
 
 /// Transactions that are under way or wait for the lock.

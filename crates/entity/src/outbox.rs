@@ -3,9 +3,10 @@
 
 use std::{fmt, str::FromStr};
 
+use futures_util::future::try_join_all;
 use sea_orm::{
     ActiveValue::Set,
-    QueryOrder, QuerySelect,
+    QueryOrder, QuerySelect, Select,
     entity::prelude::*,
     sea_query::{Expr, ExprTrait, SimpleExpr},
 };
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Ride,
-    store::{Committed, Conn, Shards, StoreError, Tx},
+    store::{Committed, Conn, Shards, StoreError, Tx, bound},
     value::{Id, IdError, Millis},
 };
 
@@ -198,43 +199,49 @@ impl OutboxEntry {
         limit: u64,
     ) -> Result<Vec<Id<Ride>>, StoreError> {
         // Two questions, each answered from the index in its order: joined by OR they would sort the whole backlog.
-        let mut rides = Self::rides_where(shards, row::Column::DueAt.lte(now.0), limit).await?;
-        let beyond = row::Column::DueAt.gt(now.plus_ms(longest_ms).0);
-        rides.extend(Self::rides_where(shards, beyond, limit).await?);
+        let due = Self::heads_where(row::Column::DueAt.lte(now.0), limit);
+        let beyond = Self::heads_where(row::Column::DueAt.gt(now.plus_ms(longest_ms).0), limit);
+        let ask = async |conn: Conn<'_>| {
+            let mut found: Vec<i64> = due.clone().into_tuple().all(&conn.0).await?;
+            found.extend(beyond.clone().into_tuple::<i64>().all(&conn.0).await?);
+            Ok(found)
+        };
+        let mut rides: Vec<Id<Ride>> = shards.ask_for_due(ask).await?.into_iter().map(Id::raw).collect();
         rides.sort_unstable();
         rides.dedup();
         Ok(rides)
     }
 
-    async fn rides_where(shards: &Shards, due: SimpleExpr, limit: u64) -> Result<Vec<Id<Ride>>, StoreError> {
+    /// The rides of messages that are the oldest to their partner.
+    fn heads_where(due: SimpleExpr, limit: u64) -> Select<row::Entity> {
         // One that waits behind another would fill the batch again and again without being delivered.
         let is_head = format!(
             "NOT EXISTS (SELECT 1 FROM outbox AS earlier WHERE earlier.shard = outbox.shard \
              AND earlier.ride_id = outbox.ride_id AND earlier.seq < outbox.seq \
              AND (earlier.seq & {LANE_BIT}) = (outbox.seq & {LANE_BIT}) AND earlier.due_at IS NOT NULL)"
         );
-        let ids: Vec<i64> = row::Entity::find()
+        row::Entity::find()
             .select_only()
             .column(row::Column::RideId)
             .filter(due)
             .filter(Expr::cust(is_head))
             .order_by_asc(row::Column::DueAt)
             .limit(limit)
-            .into_tuple()
-            .all(&shards.everywhere().0)
-            .await?;
-        Ok(ids.into_iter().map(Id::raw).collect())
     }
 
-    /// How many messages wait, and how many are dead; due work, so it names no shard.
+    /// How many messages wait, and how many are dead, in all databases; due work, so it names no shard.
     ///
     /// # Errors
-    /// [`StoreError`] when the database fails.
+    /// [`StoreError`] when a database fails: a part of them would look like fewer.
     pub async fn depth(shards: &Shards) -> Result<(u64, u64), StoreError> {
-        let conn = shards.everywhere();
-        let waiting = row::Entity::find().filter(row::Column::DueAt.is_not_null()).count(&conn.0).await?;
-        let dead = row::Entity::find().filter(row::Column::DeadAt.is_not_null()).count(&conn.0).await?;
-        Ok((waiting, dead))
+        let depths = shards.databases().map(|database| async {
+            let conn = database.conn();
+            let waiting = row::Entity::find().filter(row::Column::DueAt.is_not_null()).count(&conn.0).await?;
+            let dead = row::Entity::find().filter(row::Column::DeadAt.is_not_null()).count(&conn.0).await?;
+            Ok::<_, StoreError>((waiting, dead))
+        });
+        let depths = try_join_all(depths).await?;
+        Ok(depths.into_iter().fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1)))
     }
 
     /// Takes a due message for [`LEASE_MS`]; `false` when somebody else was faster.
@@ -286,15 +293,18 @@ impl OutboxEntry {
     /// Dead letters, oldest first; due work, so it names no shard.
     ///
     /// # Errors
-    /// [`StoreError`] when the database fails.
+    /// [`StoreError`] when a database fails: a part of them would look like all.
     pub async fn list_dead(shards: &Shards, limit: u64) -> Result<Vec<Self>, StoreError> {
-        let found = row::Entity::find()
-            .filter(row::Column::DeadAt.is_not_null())
-            .order_by_asc(row::Column::DeadAt)
-            .limit(limit)
-            .all(&shards.everywhere().0)
-            .await?;
-        found.into_iter().map(Self::from_row).collect()
+        let lists = shards.databases().map(|database| async {
+            let oldest = row::Entity::find()
+                .filter(row::Column::DeadAt.is_not_null())
+                .order_by_asc(row::Column::DeadAt)
+                .limit(limit);
+            oldest.all(&database.conn().0).await
+        });
+        let mut found: Vec<row::Model> = try_join_all(lists).await?.into_iter().flatten().collect();
+        found.sort_by_key(|row| row.dead_at);
+        found.into_iter().take(bound(limit)).map(Self::from_row).collect()
     }
 
     /// Gives a dead letter another life; `None` when there is no such dead letter.
@@ -304,7 +314,7 @@ impl OutboxEntry {
     pub async fn requeue(tx: &Tx, key: OutboxKey, now: Millis) -> Result<Option<Message>, StoreError> {
         let primary_key = (key.ride_id.shard().number(), key.ride_id.value(), key.seq);
         let found = row::Entity::find_by_id(primary_key).filter(row::Column::DeadAt.is_not_null());
-        let Some(found) = found.one(&tx.inner).await? else { return Ok(None) };
+        let Some(found) = tx.hold(found).one(&tx.inner).await? else { return Ok(None) };
         Self::update(key)
             .col_expr(row::Column::Attempts, Expr::value(0))
             .col_expr(row::Column::DueAt, Expr::value(Some(now.0)))

@@ -106,8 +106,8 @@ fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     tokio.block_on(async { signals::outlive_file_limits() })?;
     match command {
         Command::Migrate => {
-            let steps = tokio.block_on(settings.store.migrate())?;
-            tracing::info!(applied = steps.len(), "migrated");
+            let applied = tokio.block_on(settings.store.migrate())?;
+            tracing::info!(applied, "migrated");
             Ok(())
         }
         Command::Serve | Command::Openapi | Command::Config(_) | Command::Traffic(_) => {

@@ -21,15 +21,17 @@ const BATCH: u64 = 1000;
 #[derive(Clone)]
 pub struct Housekeeping {
     shards: Shards,
-    /// Quotes that expired by then were looked at: used ones stay, and need not be looked at again before a restart.
-    quotes_seen: Arc<AtomicI64>,
+    /// Quotes that expired by then were looked at, in each database: used ones stay, and need not be looked at again before
+    /// a restart.
+    quotes_seen: Arc<[AtomicI64]>,
 }
 
 impl Housekeeping {
     /// Cleans these shards.
     #[must_use]
     pub fn new(shards: Shards) -> Self {
-        Self { shards, quotes_seen: Arc::new(AtomicI64::new(i64::MIN)) }
+        let quotes_seen = (0..shards.count()).map(|_| AtomicI64::new(i64::MIN)).collect();
+        Self { shards, quotes_seen }
     }
 
     /// Removes expired codes, sessions, devices, idempotency keys and unused quotes, and budgets that are full, and says
@@ -55,26 +57,28 @@ impl Housekeeping {
         let mut total = 0;
         loop {
             let removed = self.shards.write_everywhere(purge).await?;
-            total += removed;
-            if removed < BATCH {
+            total += removed.iter().sum::<u64>();
+            if removed.iter().all(|removed| *removed < BATCH) {
                 return Ok(total);
             }
         }
     }
 
     async fn quotes(&self, before: Millis) -> Result<u64, StoreError> {
-        let mut after = Millis(self.quotes_seen.load(Ordering::Relaxed));
         let mut total = 0;
         loop {
+            let seen = self.quotes_seen.clone();
             let purge = self.shards.write_everywhere::<_, StoreError, _>(move |tx| {
-                Box::pin(Quote::purge_unused(tx, after, before, BATCH))
+                let after = seen[tx.database()].load(Ordering::Relaxed);
+                Box::pin(Quote::purge_unused(tx, Millis(after), before, BATCH))
             });
             let purged = purge.await?;
-            total += purged.removed;
-            // Also back to `before`, when the clock was put back: what expires where it has been is looked at then.
-            after = purged.next.unwrap_or(before);
-            self.quotes_seen.store(after.0, Ordering::Relaxed);
-            if purged.next.is_none() {
+            for (seen, purged) in self.quotes_seen.iter().zip(&purged) {
+                total += purged.removed;
+                // Also back to `before`, when the clock was put back: what expires where it has been is looked at then.
+                seen.store(purged.next.unwrap_or(before).0, Ordering::Relaxed);
+            }
+            if purged.iter().all(|purged| purged.next.is_none()) {
                 return Ok(total);
             }
         }

@@ -10,6 +10,7 @@ mod program;
 mod python;
 mod report;
 mod step;
+mod stores;
 mod testing;
 
 use std::process::ExitCode;
@@ -29,8 +30,9 @@ struct Cli {
 enum Command {
     /// Runs every test: units, properties, the architecture, end to end; then the conformance walk and a fuzz run.
     ///
-    /// Needs the Rust toolchain, a C compiler, and Python 3.11 with venv and pip. Arguments after `--` go to the Rust
-    /// tests, and these alone are run then: `cargo xtask test -- architecture`.
+    /// Needs the Rust toolchain, a C compiler, PostgreSQL 14 (root on a Debian has it installed; it need not be running), and
+    /// Python 3.11 with venv and pip. Arguments after `--` go to the Rust tests, and these alone are run then: `cargo xtask
+    /// test -- architecture`.
     Test(testing::Options),
     /// Fuzzes a private gateway from its OpenAPI document.
     Fuzz(fuzz::Options),
@@ -87,6 +89,7 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+    use crate::stores::Store;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -99,7 +102,15 @@ mod tests {
             panic!("not the test command");
         };
         assert_eq!(options.for_tests, ["architecture"]);
-        assert!(!options.without_python);
+        assert!(!options.without_python && options.stores.is_empty());
+    }
+
+    #[test]
+    fn tests_can_be_run_on_chosen_stores() {
+        let command_line = ["cargo xtask", "test", "--store", "postgres", "--store", "sqlite3"];
+        let Command::Test(options) = Cli::parse_from(command_line).command else { panic!("not understood") };
+        assert_eq!(options.stores, [Store::Postgres, Store::Sqlite3]);
+        assert!(Cli::try_parse_from(["cargo xtask", "test", "--store", "mysql"]).is_err());
     }
 
     #[test]

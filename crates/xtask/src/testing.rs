@@ -4,7 +4,16 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::{conformance, fuzz, python, step, step::Step};
+use crate::{
+    conformance, fuzz,
+    program::Program,
+    python, step,
+    step::Step,
+    stores::{Place, Servers, Store},
+};
+
+/// Where the end-to-end tests run when nobody says: on what `cargo run` uses, and on what it grows to.
+const USUAL: [Store; 2] = [Store::Sqlite, Store::Postgres3];
 
 /// Options of `cargo xtask test`.
 #[derive(Args)]
@@ -12,6 +21,10 @@ pub(crate) struct Options {
     /// Leave out what needs Python: the conformance walk and the fuzz run.
     #[arg(long)]
     pub(crate) without_python: bool,
+    /// Where the end-to-end tests keep their data; may be repeated. If not said: all tests with sqlite, and the
+    /// end-to-end tests once more with postgres3.
+    #[arg(long = "store", value_enum)]
+    pub(crate) stores: Vec<Store>,
     /// Passed on to every Rust test binary, such as part of a test's name; then only Rust tests are run.
     #[arg(last = true)]
     pub(crate) for_tests: Vec<String>,
@@ -20,12 +33,21 @@ pub(crate) struct Options {
 /// Runs the tests until a step fails. Every test binary runs, also after one has failed.
 pub(crate) async fn run(options: Options) -> ExitCode {
     let with_python = options.for_tests.is_empty() && !options.without_python;
-    // Before minutes of building: somebody without Python hears it at once.
+    // Before minutes of building: somebody who lacks something hears it at once.
     if with_python && let Err(missing) = python::check().await {
         eprintln!("xtask: {missing}");
         return ExitCode::FAILURE;
     }
-    let mut steps = rust_steps(&options.for_tests);
+    let stores = if options.stores.is_empty() { USUAL.to_vec() } else { options.stores };
+    let servers = match stores.iter().any(|store| store.needs_postgres()).then(Servers::start).transpose() {
+        Ok(servers) => servers,
+        Err(missing) => {
+            eprintln!("xtask: {missing}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let places = stores.iter().map(|store| Place::new(*store, servers.as_ref()));
+    let mut steps = rust_steps(places, &options.for_tests);
     if with_python {
         steps.extend([conformance::step(), fuzz::step(fuzz::Options::in_tests())]);
     }
@@ -33,23 +55,33 @@ pub(crate) async fn run(options: Options) -> ExitCode {
     if options.without_python {
         eprintln!("\nxtask: NOT RUN, because of --without-python: the conformance walk and the fuzz run.");
     }
+    if servers.is_none() {
+        eprintln!("\nxtask: NOT RUN, because of --store: what needs PostgreSQL.");
+    }
     code
 }
 
-fn rust_steps(for_tests: &[String]) -> Vec<Step> {
-    let arguments = test_arguments(for_tests);
-    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+/// Every test at the first place; at the others the tests that depend on it.
+fn rust_steps(places: impl Iterator<Item = Place>, for_tests: &[String]) -> Vec<Step> {
     let build = ["test", "--workspace", "--no-run"];
-    vec![
-        // The programs too: a test drives the load tool.
-        step::build(),
-        Step::cargo("build the tests", &build),
-        Step::cargo("run every Rust test", &arguments),
-    ]
+    // The programs too: a test drives the load tool.
+    let mut steps = vec![step::build(), Step::cargo("build the tests", &build)];
+    for (number, place) in places.enumerate() {
+        let (what, only) = match number {
+            0 => ("every Rust test", &[][..]),
+            _ => ("the end-to-end tests", &["--test", "it"][..]),
+        };
+        let arguments = test_arguments(only, for_tests);
+        let title = format!("run {what} on {}: cargo {}", place.store(), arguments.join(" "));
+        let tests = Program::cargo().arguments(arguments);
+        steps.push(Step::new(title, async move { place.run(tests).await.into() }));
+    }
+    steps
 }
 
-fn test_arguments(for_tests: &[String]) -> Vec<String> {
-    let mut arguments: Vec<_> = ["test", "--workspace", "--no-fail-fast"].map(String::from).to_vec();
+fn test_arguments(only: &[&str], for_tests: &[String]) -> Vec<String> {
+    let usual = ["test", "--workspace", "--no-fail-fast"];
+    let mut arguments: Vec<_> = usual.iter().chain(only).map(|argument| (*argument).to_owned()).collect();
     if !for_tests.is_empty() {
         arguments.push("--".to_owned());
         arguments.extend_from_slice(for_tests);
@@ -63,8 +95,9 @@ mod tests {
 
     #[test]
     fn what_is_for_the_tests_comes_after_two_dashes() {
-        assert_eq!(test_arguments(&[]), ["test", "--workspace", "--no-fail-fast"]);
+        assert_eq!(test_arguments(&[], &[]), ["test", "--workspace", "--no-fail-fast"]);
         let some = ["architecture".to_owned()];
-        assert_eq!(test_arguments(&some), ["test", "--workspace", "--no-fail-fast", "--", "architecture"]);
+        let all = ["test", "--workspace", "--no-fail-fast", "--test", "it", "--", "architecture"];
+        assert_eq!(test_arguments(&["--test", "it"], &some), all);
     }
 }

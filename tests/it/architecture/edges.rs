@@ -35,7 +35,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // So do the benchmarks, but for the limiter's decision, which they take by itself. Their peers use the web framework,
     // the database's driver and other limiters: a peer lives in that crate and nowhere else.
     ("bench", &["traffic"]),
-    ("xtask", &[]),
+    // Servers for tests and benchmarks, which know nothing of the product.
+    ("clusters", &[]),
+    ("xtask", &["clusters"]),
 ];
 
 /// Families of crates, by the start of their names.

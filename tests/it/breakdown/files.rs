@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 
 use super::refused;
-use crate::harness::{Folder, Gateway, Passenger, run_to_exit_in, text};
+use crate::harness::{Folder, Gateway, Passenger, on_one_file, run_to_exit_in, text};
 
 /// Where a gateway keeps its data by default, and the file of those that the harness starts.
 const DATABASE: &str = "data/gateway.db";
@@ -70,6 +70,9 @@ fn noise(length: usize) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_no_database_is_named_and_left_alone() {
+    if !on_one_file() {
+        return;
+    }
     let folder = prepared(&[(DATABASE, &noise(100_000))]);
     refused_and_unchanged(&folder, DATABASE, &[DATABASE, "not a database"]).await;
     let folder = prepared(&[(DATABASE, b"passengers,rides\n1,2\n")]);
@@ -78,6 +81,9 @@ async fn a_file_that_is_no_database_is_named_and_left_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_was_cut_off_is_named_and_left_alone() {
+    if !on_one_file() {
+        return;
+    }
     let database = fs::read(used().await.0.file("gateway.db")).unwrap();
     for length in [50, 2000, database.len() / 2, database.len() - 4096] {
         let folder = prepared(&[(DATABASE, &database[..length])]);
@@ -87,6 +93,9 @@ async fn a_database_that_was_cut_off_is_named_and_left_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_file_becomes_a_new_database() {
+    if !on_one_file() {
+        return;
+    }
     let folder = prepared(&[(DATABASE, b"")]);
     let (code, output) = start(&folder, "migrate").await;
     assert_eq!(code, 0, "{output}");
@@ -94,6 +103,9 @@ async fn an_empty_file_becomes_a_new_database() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_of_a_newer_version_is_refused_with_the_step_that_is_not_known() {
+    if !on_one_file() {
+        return;
+    }
     let mut database = fs::read(used().await.0.file("gateway.db")).unwrap();
     let (known, newer): (&[u8], &[u8]) = (b"m0001_passenger_rides", b"m9001_passenger_rides");
     // In the table and in its index.
@@ -127,6 +139,9 @@ async fn a_data_folder_that_is_a_file_is_named_and_left_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_in_the_place_of_a_file_is_named() {
+    if !on_one_file() {
+        return;
+    }
     for file in [DATABASE, SECRETS] {
         let folder = Folder::new();
         fs::create_dir_all(folder.path().join(file)).unwrap();
@@ -136,6 +151,9 @@ async fn a_folder_in_the_place_of_a_file_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_that_is_full_from_the_start_is_named() {
+    if !on_one_file() {
+        return;
+    }
     let keys = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
     let settings = [("store.shards", "sqlite:///dev/full"), ("auth.token_key", keys), ("auth.phone_key", keys)];
     refused(run_to_exit_in(&Folder::new(), &["serve"], &settings).await, &["/dev/full", "full"]);
@@ -143,6 +161,9 @@ async fn a_device_that_is_full_from_the_start_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_data_folder_is_made() {
+    if !on_one_file() {
+        return;
+    }
     let folder = Folder::new();
     let dsn = format!("sqlite://{}", folder.path().join("not/there/yet/gateway.db").display());
     let (code, output) = run_to_exit_in(&folder, &["migrate"], &[("store.shards", &dsn)]).await;
@@ -153,6 +174,9 @@ async fn a_missing_data_folder_is_made() {
 /// problem of ours, and with the page back everything is there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_is_noise_is_told_and_spoils_no_other() {
+    if !on_one_file() {
+        return;
+    }
     let (mut gateway, passenger, ride) = used().await;
     let file = gateway.file("gateway.db");
     let whole = fs::read(&file).unwrap();
@@ -185,6 +209,9 @@ async fn a_page_that_is_noise_is_told_and_spoils_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rubbish_in_the_files_beside_the_database_loses_nothing() {
+    if !on_one_file() {
+        return;
+    }
     // A write that was torn when the power went, and an index of the log that makes no sense.
     let mut gateway = Gateway::start().await;
     let passenger = gateway.passenger().await;
@@ -218,6 +245,9 @@ async fn a_second_start_on_the_same_ports_and_data_is_refused_and_harms_nobody()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_data_folder_without_the_right_to_write_is_named() {
+    if !on_one_file() {
+        return;
+    }
     let folder = prepared(&[("data/nothing", b"")]);
     let Some(_locked) = Locked::new(folder.path().join("data")) else { return };
     refused(start(&folder, "serve").await, &["data"]);
@@ -226,6 +256,9 @@ async fn a_new_data_folder_without_the_right_to_write_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn data_that_can_only_be_read_is_named_and_there_again_when_it_can_be_written() {
+    if !on_one_file() {
+        return;
+    }
     let (mut gateway, passenger, ride) = used().await;
     for locked in [gateway.file(""), gateway.file("gateway.db")] {
         let Some(_locked) = Locked::new(locked) else { return };

@@ -88,7 +88,7 @@ async fn a_text_or_a_list_that_makes_no_sense_is_refused_by_name() {
         // More than the web framework takes.
         ("http.workers", "513"),
         ("store.shards", ""),
-        ("store.shards", "sqlite://a.db,sqlite://b.db"),
+        ("store.shards", "sqlite://a.db,sqlite://b.db,sqlite://a.db"),
         ("store.synchronous", "off"),
         ("pricing.area", "40.68,-74.05,40.90"),
         ("pricing.area", "40.90,-74.05,40.68,-73.89"),

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{
     Api, Driver, Passenger, SERVICE_TOKEN, eventually, fresh_phone,
     process::{Folder, Process, run_to_exit},
+    store::Databases,
 };
 
 /// The policies of a test, in the gateway's folder.
@@ -20,10 +21,11 @@ const POLICIES: &str = "policies.toml";
 /// Between the choice of a free port and its use somebody else may take it.
 const START_ATTEMPTS: usize = 5;
 
-/// The built binary at work on a database of its own, with no drivers unless asked for. Ends with the test.
+/// The built binary at work on databases of its own, with no drivers unless asked for. Ends with the test.
 pub(crate) struct Gateway {
-    // Before the folder: the process must be gone when its folder is removed.
+    // Before the data: the process must be gone when its databases and its folder are removed.
     process: Process,
+    databases: Databases,
     folder: Folder,
     settings: Vec<(String, String)>,
     ports: (u16, u16),
@@ -57,12 +59,16 @@ impl Gateway {
     }
 
     async fn start_in(folder: Folder, shell: &str, changes: &[(&str, &str)]) -> Self {
-        let mut settings = vec![("sandbox.drivers".to_owned(), "0".to_owned())];
+        let databases = Databases::new(&folder);
+        let mut settings = vec![
+            ("sandbox.drivers".to_owned(), "0".to_owned()),
+            ("store.shards".to_owned(), databases.dsns().join(",")),
+        ];
         change(&mut settings, changes);
         for _ in 0..START_ATTEMPTS {
             let ports = (free_port(), free_port());
             match start(shell, &folder, &settings, ports).await {
-                Ok(process) => return Self { process, folder, settings, ports },
+                Ok(process) => return Self { process, databases, folder, settings, ports },
                 Err((_, output)) => assert!(output.contains("in use"), "it ended instead of serving:\n{output}"),
             }
         }
@@ -94,7 +100,7 @@ impl Gateway {
 
     /// Starts another process on the same data and ports, which cannot be: exit code and everything it wrote.
     pub(crate) async fn start_a_rival(&self) -> (i32, String) {
-        let settings = all_settings(&self.folder, &self.settings, self.ports);
+        let settings = all_settings(&self.settings, self.ports);
         let settings: Vec<_> = settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         run_to_exit(&["serve"], &settings).await
     }
@@ -120,7 +126,23 @@ impl Gateway {
         self.process.id()
     }
 
-    /// A file in the gateway's data folder.
+    /// How to reach its databases.
+    pub(crate) fn dsns(&self) -> Vec<String> {
+        self.databases.dsns()
+    }
+
+    /// What its databases ask of whoever wants to enter; nothing on SQLite.
+    pub(crate) fn passwords(&self) -> Vec<String> {
+        let password = |dsn: String| Some(dsn.rsplit_once('@')?.0.rsplit_once(':')?.1.to_owned());
+        self.dsns().into_iter().filter_map(password).collect()
+    }
+
+    /// Every byte that is kept in its databases.
+    pub(crate) fn stored(&self) -> Vec<u8> {
+        self.databases.stored()
+    }
+
+    /// A file in the folder that it runs in, where its SQLite file lies too.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -197,7 +219,7 @@ async fn start(
     settings: &[(String, String)],
     ports: (u16, u16),
 ) -> Result<Process, (i32, String)> {
-    let all = all_settings(folder, settings, ports);
+    let all = all_settings(settings, ports);
     let mut process = match shell {
         "" => Process::start(folder.path(), &["serve"], &all),
         line => Process::start_after(line, folder.path(), &["serve"], &all),
@@ -222,12 +244,10 @@ fn change(settings: &mut Vec<(String, String)>, changes: &[(&str, &str)]) {
     }
 }
 
-fn all_settings(folder: &Folder, changes: &[(String, String)], ports: (u16, u16)) -> Vec<(String, String)> {
-    let database = folder.path().join("gateway.db");
+fn all_settings(changes: &[(String, String)], ports: (u16, u16)) -> Vec<(String, String)> {
     let mut all = vec![
         ("http.public_bind".to_owned(), format!("127.0.0.1:{}", ports.0)),
         ("http.internal_bind".to_owned(), format!("127.0.0.1:{}", ports.1)),
-        ("store.shards".to_owned(), format!("sqlite://{}", database.display())),
     ];
     all.extend_from_slice(changes);
     all

@@ -141,6 +141,6 @@ fn is_setting(name: &OsStr) -> bool {
 }
 
 /// `rides.match_timeout_s` → `GATEWAY__RIDES__MATCH_TIMEOUT_S`.
-fn variable(key: &str) -> String {
+pub(super) fn variable(key: &str) -> String {
     format!("GATEWAY__{}", key.replace('.', "__").to_uppercase())
 }

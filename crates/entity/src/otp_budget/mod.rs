@@ -5,17 +5,20 @@ mod allowance;
 #[cfg(test)]
 mod plans;
 
+use futures_util::future::try_join_all;
 use sea_orm::{
     ActiveValue::Set,
-    Condition, QueryFilter, Select, UpdateMany,
+    Condition, QueryFilter, QueryOrder, Select, UpdateMany,
     entity::prelude::*,
     sea_query::{ExprTrait, OnConflict},
 };
 
 pub use allowance::{Allowance, Standing};
 
+use row::Column;
+
 use crate::{
-    store::{Conn, StoreError, Tx, purge},
+    store::{Conn, Shards, StoreError, Tx, purge},
     value::{Millis, Shard},
 };
 
@@ -65,25 +68,81 @@ pub struct OtpBudget {
     pub allowance: Allowance,
 }
 
-/// What all the budgets of one code say. It may be spent in the transaction that it was read in.
+/// What some budgets say about one more code.
 #[derive(Clone, Debug)]
 pub struct OtpVerdict(Vec<(OtpBudget, Standing)>);
 
 impl OtpBudget {
-    /// Asks `budgets` for one code. Nothing is taken yet.
+    /// Asks `budgets` for one code, wherever their rows lie. Nothing is taken.
     ///
-    /// The rows lie in several shards: keys joined by OR, each found by the primary key.
+    /// # Errors
+    /// [`StoreError`] when a database fails.
+    pub async fn ask(shards: &Shards, budgets: &[Self], now: Millis) -> Result<OtpVerdict, StoreError> {
+        let groups = shards.group_by_database(budgets.iter().copied(), |budget| budget.shard);
+        let asked = try_join_all(groups.map(|(database, group)| Self::ask_one(database.conn(), group, now))).await?;
+        Ok(OtpVerdict::joined(asked))
+    }
+
+    /// Takes a code from every one of `budgets`, which lie in the transaction's database, if every one has one; from none
+    /// otherwise: then the verdict says how long to wait.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn ask(conn: impl Into<Conn<'_>>, budgets: Vec<Self>, now: Millis) -> Result<OtpVerdict, StoreError> {
-        let found = Self::rows(&budgets).all(&conn.into().0).await?;
-        let full_at = |budget: &Self| {
-            let row = found.iter().find(|row| row.kind == budget.kind as i16 && row.key_hash == budget.key_hash);
-            row.map(|row| Millis(row.full_at))
-        };
-        let standings = budgets.into_iter().map(|budget| (budget, budget.allowance.ask(full_at(&budget), now)));
-        Ok(OtpVerdict(standings.collect()))
+    pub async fn take(tx: &Tx, budgets: &[Self], now: Millis) -> Result<OtpVerdict, StoreError> {
+        // Whoever takes from the same budgets waits, and all come in the same order.
+        let query = tx.hold(Self::rows(budgets).order_by_asc(Column::Shard).order_by_asc(Column::Kind));
+        let found = query.order_by_asc(Column::KeyHash).all(&tx.inner).await?;
+        let verdict = OtpVerdict::of(budgets, &found, now);
+        let (mut known, mut new) = (Vec::new(), Vec::new());
+        for (budget, standing) in &verdict.0 {
+            let Standing::Admits { full_at, .. } = standing else { return Ok(verdict) };
+            let row = row::ActiveModel {
+                shard: Set(budget.shard.number()),
+                kind: Set(budget.kind as i16),
+                key_hash: Set(budget.key_hash.to_vec()),
+                full_at: Set(full_at.0),
+            };
+            if found.iter().any(|found| budget.is_kept_in(found)) { known.push(row) } else { new.push(row) }
+        }
+        if !known.is_empty() {
+            let key = [Column::Shard, Column::Kind, Column::KeyHash];
+            let replace = OnConflict::columns(key).update_column(Column::FullAt).to_owned();
+            row::Entity::insert_many(known).on_conflict(replace).exec_without_returning(&tx.inner).await?;
+        }
+        // A row that is not there cannot be held: where several write at once, a racer may have just made it.
+        let wanted = new.len() as u64;
+        if wanted > 0 && tx.insert_unless_there(new).await? < wanted {
+            return Err(tx.collision());
+        }
+        Ok(verdict)
+    }
+
+    /// Gives a code that was taken back to every one of `budgets`, which lie in the transaction's database: it was not sent.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn give_back(tx: &Tx, budgets: &[Self]) -> Result<(), StoreError> {
+        let mut in_order = budgets.to_vec();
+        in_order.sort_by_key(|budget| (budget.shard, budget.kind as i16, budget.key_hash));
+        for budget in in_order {
+            budget.earlier().exec(&tx.inner).await?;
+        }
+        Ok(())
+    }
+
+    /// `budgets` by the database that their rows lie in, in the order in which they are taken: `last` at the end, by a shard
+    /// that it holds. A group is one transaction on the shard of any of its budgets.
+    #[must_use]
+    pub fn by_database(shards: &Shards, budgets: Vec<Self>, last: Shard) -> (Vec<Vec<Self>>, Vec<Self>) {
+        let groups = shards.group_by_database(budgets, |budget| budget.shard).map(|(_, group)| group);
+        let (mut last_group, mut others) = (Vec::new(), Vec::new());
+        for group in groups {
+            match group.first() {
+                Some(first) if shards.same_database(first.shard, last) => last_group = group,
+                _ => others.push(group),
+            }
+        }
+        (others, last_group)
     }
 
     /// Removes the rows of buckets that were full by `before`, the oldest `limit`, and says how many; due work, so it
@@ -92,28 +151,54 @@ impl OtpBudget {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn purge_full(tx: &Tx, before: Millis, limit: u64) -> Result<u64, StoreError> {
-        purge::oldest::<row::Entity>(tx, row::Column::FullAt, before, limit).await
+        purge::oldest::<row::Entity>(tx, Column::FullAt, before, limit).await
     }
 
+    async fn ask_one(conn: Conn<'_>, budgets: Vec<Self>, now: Millis) -> Result<OtpVerdict, StoreError> {
+        let found = Self::rows(&budgets).all(&conn.0).await?;
+        Ok(OtpVerdict::of(&budgets, &found, now))
+    }
+
+    fn is_kept_in(&self, row: &row::Model) -> bool {
+        row.kind == self.kind as i16 && row.key_hash == self.key_hash
+    }
+
+    /// The rows lie in several shards: keys joined by OR, each found by the primary key.
     fn rows(budgets: &[Self]) -> Select<row::Entity> {
         let any = budgets.iter().fold(Condition::any(), |any, budget| any.add(budget.key()));
         row::Entity::find().filter(any)
     }
 
-    fn give_back(&self) -> UpdateMany<row::Entity> {
-        let earlier = Expr::col(row::Column::FullAt).sub(self.allowance.interval_ms());
-        row::Entity::update_many().col_expr(row::Column::FullAt, earlier).filter(self.key())
+    fn earlier(&self) -> UpdateMany<row::Entity> {
+        let earlier = Expr::col(Column::FullAt).sub(self.allowance.interval_ms());
+        row::Entity::update_many().col_expr(Column::FullAt, earlier).filter(self.key())
     }
 
     fn key(&self) -> Condition {
         Condition::all()
-            .add(row::Column::Shard.eq(self.shard.number()))
-            .add(row::Column::Kind.eq(self.kind as i16))
-            .add(row::Column::KeyHash.eq(self.key_hash.to_vec()))
+            .add(Column::Shard.eq(self.shard.number()))
+            .add(Column::Kind.eq(self.kind as i16))
+            .add(Column::KeyHash.eq(self.key_hash.to_vec()))
     }
 }
 
 impl OtpVerdict {
+    fn of(budgets: &[OtpBudget], rows: &[row::Model], now: Millis) -> Self {
+        let standing = |budget: &OtpBudget| {
+            let row = rows.iter().find(|row| budget.is_kept_in(row));
+            (*budget, budget.allowance.ask(row.map(|row| Millis(row.full_at)), now))
+        };
+        Self(budgets.iter().map(standing).collect())
+    }
+
+    /// Several verdicts as one: what is not the asker's alone comes before the device.
+    #[must_use]
+    pub fn joined(parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut standings: Vec<_> = parts.into_iter().flat_map(|part| part.0).collect();
+        standings.sort_by_key(|(budget, _)| (budget.kind == OtpBudgetKind::Device, budget.kind as i16));
+        Self(standings)
+    }
+
     /// Each budget and what it says.
     pub fn standings(&self) -> impl Iterator<Item = &(OtpBudget, Standing)> {
         self.0.iter()
@@ -127,40 +212,5 @@ impl OtpVerdict {
             Standing::Refuses { wait_ms } => wait_ms,
         };
         self.0.iter().map(|(_, standing)| wait_ms(*standing)).max().unwrap_or(0)
-    }
-
-    /// Takes a code from every budget, if every one has one; from none otherwise. Whether it did.
-    ///
-    /// The verdict was read in this transaction, and one transaction writes at a time, so nobody else has taken the
-    /// same code. An engine with several writers has to lock the rows in the order of their keys before they are read.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database fails.
-    pub async fn spend(&self, tx: &Tx) -> Result<bool, StoreError> {
-        let mut rows = Vec::with_capacity(self.0.len());
-        for (budget, standing) in &self.0 {
-            let Standing::Admits { full_at, .. } = standing else { return Ok(false) };
-            rows.push(row::ActiveModel {
-                shard: Set(budget.shard.number()),
-                kind: Set(budget.kind as i16),
-                key_hash: Set(budget.key_hash.to_vec()),
-                full_at: Set(full_at.0),
-            });
-        }
-        let key = [row::Column::Shard, row::Column::Kind, row::Column::KeyHash];
-        let replace = OnConflict::columns(key).update_column(row::Column::FullAt).to_owned();
-        row::Entity::insert_many(rows).on_conflict(replace).exec_without_returning(&tx.inner).await?;
-        Ok(true)
-    }
-
-    /// Gives the code that was taken back to every budget: it was not sent.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database fails.
-    pub async fn give_back(&self, tx: &Tx) -> Result<(), StoreError> {
-        for (budget, _) in &self.0 {
-            budget.give_back().exec(&tx.inner).await?;
-        }
-        Ok(())
     }
 }

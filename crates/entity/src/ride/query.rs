@@ -2,14 +2,15 @@
 
 use std::fmt::Display;
 
+use futures_util::future::try_join_all;
 use sea_orm::{ActiveValue::Set, Condition, QueryOrder, QuerySelect, entity::prelude::*, sea_query::ExprTrait};
 
 use super::{Change, Ride, RideStatus, Timeouts, row};
 use crate::{
     Passenger, Quote,
     payment::{Payment, PaymentStatus},
-    store::{Committed, Conn, Shards, StoreError, Tx, error::violates_unique},
-    value::{Id, Millis, Money, Point, Product},
+    store::{Committed, Conn, Shards, StoreError, Tx, bound},
+    value::{DriverId, Id, Millis, Money, Point, Product},
 };
 
 /// A ride before it has an id.
@@ -70,23 +71,18 @@ impl Ride {
             driver: None,
             cancellation: None,
         };
-        let insert = row::ride::Entity::insert(row::all(&ride, timeouts, now)?);
-        match insert.exec_without_returning(&tx.inner).await {
-            Ok(_) => {
-                ride.log(tx, &Change::Requested, now).await?;
-                Payment::open(tx, id).await?;
-                Ok(Opened::Opened(Box::new(ride)))
-            }
-            Err(e) if violates_unique(&e, "rides", &["shard", "id"]) => Err(tx.collision()),
-            Err(e) if violates_unique(&e, "rides", &["shard", "quote_id"]) => Ok(Opened::QuoteUsed),
-            Err(e) if violates_unique(&e, "rides", &["shard", "passenger_id"]) => {
-                match Self::find_active(tx, new.passenger_id).await? {
-                    Some(active) => Ok(Opened::AlreadyActive(active.id)),
-                    None => Err(StoreError::Conflict),
-                }
-            }
-            Err(e) => Err(e.into()),
+        if tx.insert_unless_there([row::all(&ride, timeouts, now)?]).await? == 1 {
+            ride.log(tx, &Change::Requested, now).await?;
+            Payment::open(tx, id).await?;
+            return Ok(Opened::Opened(Box::new(ride)));
         }
+        if let Some(active) = Self::find_active(tx, new.passenger_id).await? {
+            return Ok(Opened::AlreadyActive(active.id));
+        }
+        if Self::exists_for_quote(tx, new.quote_id).await? {
+            return Ok(Opened::QuoteUsed);
+        }
+        Err(tx.collision())
     }
 
     /// Commits `next`, which followed from this version by `change`: compare-and-set on the version, then the log.
@@ -133,8 +129,9 @@ impl Ride {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn find(conn: impl Into<Conn<'_>>, id: Id<Self>) -> Result<Option<Self>, StoreError> {
-        let found = row::ride::Entity::find_by_id((id.shard().number(), id.value())).one(&conn.into().0).await?;
-        found.map(Self::try_from).transpose()
+        let conn = conn.into();
+        let query = row::ride::Entity::find_by_id((id.shard().number(), id.value()));
+        conn.hold(query).one(&conn.0).await?.map(Self::try_from).transpose()
     }
 
     /// The passenger's ride; somebody else's does not exist.
@@ -146,11 +143,10 @@ impl Ride {
         passenger_id: Id<Passenger>,
         id: Id<Self>,
     ) -> Result<Option<Self>, StoreError> {
-        let found = row::ride::Entity::find_by_id((passenger_id.shard().number(), id.value()))
-            .filter(row::ride::Column::PassengerId.eq(passenger_id.value()))
-            .one(&conn.into().0)
-            .await?;
-        found.map(Self::try_from).transpose()
+        let conn = conn.into();
+        let query = row::ride::Entity::find_by_id((passenger_id.shard().number(), id.value()))
+            .filter(row::ride::Column::PassengerId.eq(passenger_id.value()));
+        conn.hold(query).one(&conn.0).await?.map(Self::try_from).transpose()
     }
 
     /// The passenger's active ride.
@@ -161,13 +157,12 @@ impl Ride {
         conn: impl Into<Conn<'_>>,
         passenger_id: Id<Passenger>,
     ) -> Result<Option<Self>, StoreError> {
-        let found = row::ride::Entity::find()
+        let conn = conn.into();
+        let query = row::ride::Entity::find()
             .filter(row::ride::Column::Shard.eq(passenger_id.shard().number()))
             .filter(row::ride::Column::PassengerId.eq(passenger_id.value()))
-            .filter(Expr::cust("status < 10"))
-            .one(&conn.into().0)
-            .await?;
-        found.map(Self::try_from).transpose()
+            .filter(Expr::cust("status < 10"));
+        conn.hold(query).one(&conn.0).await?.map(Self::try_from).transpose()
     }
 
     /// Whether a ride was requested with this quote.
@@ -206,23 +201,23 @@ impl Ride {
         found.into_iter().map(Self::try_from).collect()
     }
 
-    /// Several rides of one database by id, in any order; names its shards: the one owner check per database.
+    /// Several rides by id, in any order: one owner check in each database that holds some, all at once.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn find_many(shards: &Shards, ids: &[Id<Self>]) -> Result<Vec<Self>, StoreError> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        // Pairs joined by OR: each is found by the primary key, which a row value list is not on every engine.
-        let any = ids.iter().fold(Condition::any(), |any, id| {
-            let key = Condition::all()
-                .add(row::ride::Column::Shard.eq(id.shard().number()))
-                .add(row::ride::Column::Id.eq(id.value()));
-            any.add(key)
+        let checks = shards.group_by_database(ids.iter().copied(), |id| id.shard()).map(|(database, ids)| async move {
+            // Pairs joined by OR: each is found by the primary key, which a row value list is not on every engine.
+            let any = ids.iter().fold(Condition::any(), |any, id| {
+                let key = Condition::all()
+                    .add(row::ride::Column::Shard.eq(id.shard().number()))
+                    .add(row::ride::Column::Id.eq(id.value()));
+                any.add(key)
+            });
+            row::ride::Entity::find().filter(any).all(&database.conn().0).await
         });
-        let found = row::ride::Entity::find().filter(any).all(&shards.everywhere().0).await?;
-        found.into_iter().map(Self::try_from).collect()
+        let found = try_join_all(checks).await?;
+        found.into_iter().flatten().map(Self::try_from).collect()
     }
 
     /// Every ride in an active state, by id, after `after`; due work, so it names no shard.
@@ -230,14 +225,14 @@ impl Ride {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn list_open(shards: &Shards, after: Option<Id<Self>>, limit: u64) -> Result<Vec<Self>, StoreError> {
-        let found = row::ride::Entity::find()
+        let query = row::ride::Entity::find()
             .filter(row::ride::Column::DueAt.is_not_null())
             .filter(row::ride::Column::Id.gt(after.map_or(-1, Id::value)))
             .order_by_asc(row::ride::Column::Id)
-            .limit(limit)
-            .all(&shards.everywhere().0)
-            .await?;
-        found.into_iter().map(Self::try_from).collect()
+            .limit(limit);
+        let mut found = shards.ask_for_due(async |conn| Ok(query.clone().all(&conn.0).await?)).await?;
+        found.sort_unstable_by_key(|ride| ride.id);
+        found.into_iter().take(bound(limit)).map(Self::try_from).collect()
     }
 
     /// Rides whose status has timed out, longest first; due work, so it names no shard.
@@ -245,16 +240,17 @@ impl Ride {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn list_timed_out(shards: &Shards, now: Millis, limit: u64) -> Result<Vec<Id<Self>>, StoreError> {
-        let ids: Vec<i64> = row::ride::Entity::find()
+        let query = row::ride::Entity::find()
             .select_only()
+            .column(row::ride::Column::DueAt)
             .column(row::ride::Column::Id)
             .filter(row::ride::Column::DueAt.lte(now.0))
             .order_by_asc(row::ride::Column::DueAt)
-            .limit(limit)
-            .into_tuple()
-            .all(&shards.everywhere().0)
-            .await?;
-        Ok(ids.into_iter().map(Id::raw).collect())
+            .limit(limit);
+        let ask = async |conn: Conn<'_>| Ok(query.clone().into_tuple::<(i64, i64)>().all(&conn.0).await?);
+        let mut found = shards.ask_for_due(ask).await?;
+        found.sort_unstable();
+        Ok(found.into_iter().take(bound(limit)).map(|(_, id)| Id::raw(id)).collect())
     }
 
     /// Gives every status from the future its whole time again, from now on: the clock was set back, and nobody waits
@@ -307,11 +303,31 @@ impl Ride {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn find_timed_out(tx: &Tx, id: Id<Self>, now: Millis) -> Result<Option<Self>, StoreError> {
-        let found = row::ride::Entity::find_by_id((id.shard().number(), id.value()))
-            .filter(row::ride::Column::DueAt.lte(now.0))
-            .one(&tx.inner)
+        let query = row::ride::Entity::find_by_id((id.shard().number(), id.value()))
+            .filter(row::ride::Column::DueAt.lte(now.0));
+        tx.hold(query).one(&tx.inner).await?.map(Self::try_from).transpose()
+    }
+
+    /// Whether `driver_id` ever accepted the ride, by its log.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails or an event cannot be read.
+    pub async fn was_accepted_by(&self, conn: impl Into<Conn<'_>>, driver_id: &DriverId) -> Result<bool, StoreError> {
+        let changes: Vec<String> = row::event::Entity::find()
+            .select_only()
+            .column(row::event::Column::Change)
+            .filter(row::event::Column::Shard.eq(self.id.shard().number()))
+            .filter(row::event::Column::RideId.eq(self.id.value()))
+            .into_tuple()
+            .all(&conn.into().0)
             .await?;
-        found.map(Self::try_from).transpose()
+        for change in changes {
+            let change: Change = serde_json::from_str(&change).map_err(|e| corrupt("change", e))?;
+            if matches!(change, Change::Accepted { driver, .. } if driver.id == *driver_id) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The ride as of every version after `seq`, in order, from the log.

@@ -1,37 +1,40 @@
 //! The shards: where they are, how to read one, and the one door for write transactions.
 
 mod config;
-pub(crate) mod error;
+mod database;
+mod dsn;
+mod error;
 mod line;
+mod map;
 mod nice;
 mod open;
+mod postgres;
 pub(crate) mod purge;
+mod schema;
+mod sqlite;
+mod tx;
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 pub use config::{Config, Synchronous};
+pub(crate) use database::Database;
+pub use dsn::Engine;
 pub use error::StoreError;
-use error::violates_unique;
-use futures_util::future::BoxFuture;
-use line::{Line, Turn};
+use futures_util::future::{BoxFuture, join_all};
+use line::Turn;
+use map::ShardMap;
 use runtime::{
     Entropy,
     task::{Supervisor, TaskError},
 };
-use sea_orm::{
-    ActiveModelTrait, DatabaseConnection, DatabaseExecutor, DatabaseTransaction, EntityName, EntityTrait,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
-};
+pub use tx::{Conn, Tx};
 
 use crate::{
     Ride, RideStatus,
-    value::{Id, IdError, Millis, Shard},
+    value::{Id, Shard},
 };
 
-/// How often a transaction is run again because a drawn id was taken.
+/// How often a transaction is run because what it was to insert was there already.
 const DRAWS: u32 = 5;
 
 /// All shards of the platform. Cheap to clone.
@@ -39,9 +42,8 @@ const DRAWS: u32 = 5;
 pub struct Shards(Arc<Inner>);
 
 struct Inner {
-    line: Line,
-    writer: DatabaseConnection,
-    readers: DatabaseConnection,
+    databases: Vec<Database>,
+    map: ShardMap,
     deps: Deps,
 }
 
@@ -75,13 +77,66 @@ pub struct Deps {
 impl Shards {
     /// A shard to read from.
     #[must_use]
-    pub fn read(&self, _shard: Shard) -> Conn<'_> {
-        self.everywhere()
+    pub fn read(&self, shard: Shard) -> Conn<'_> {
+        self.0.databases[self.0.map.database_of(shard)].conn()
     }
 
-    /// Every database, for reads of due work, which name no shard.
-    pub(crate) fn everywhere(&self) -> Conn<'_> {
-        Conn(DatabaseExecutor::from(&self.0.readers))
+    /// Whether both lie in one database: one transaction can write to both.
+    #[must_use]
+    pub fn same_database(&self, a: Shard, b: Shard) -> bool {
+        self.0.map.database_of(a) == self.0.map.database_of(b)
+    }
+
+    /// How many databases there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.databases.len()
+    }
+
+    /// `items` by the database that holds their shard, in the order of the databases.
+    pub(crate) fn group_by_database<T>(
+        &self,
+        items: impl IntoIterator<Item = T>,
+        shard: impl Fn(&T) -> Shard,
+    ) -> impl Iterator<Item = (&Database, Vec<T>)> {
+        let mut groups: BTreeMap<usize, Vec<T>> = BTreeMap::new();
+        for item in items {
+            groups.entry(self.0.map.database_of(shard(&item))).or_default().push(item);
+        }
+        groups.into_iter().map(|(number, items)| (&self.0.databases[number], items))
+    }
+
+    /// Every database.
+    pub(crate) fn databases(&self) -> impl Iterator<Item = &Database> {
+        self.0.databases.iter()
+    }
+
+    /// Asks every database what is due there, all at once: this names no shard. One that does not answer is logged and
+    /// keeps nobody else waiting; an error when none answers.
+    pub(crate) async fn ask_for_due<'c, T, F>(&'c self, ask: impl Fn(Conn<'c>) -> F) -> Result<Vec<T>, StoreError>
+    where
+        F: Future<Output = Result<Vec<T>, StoreError>>,
+    {
+        let answers = join_all(self.databases().map(|database| ask(database.conn()))).await;
+        let (mut found, mut last_error, mut answered) = (Vec::new(), None, false);
+        for (database, answer) in self.databases().zip(answers) {
+            match answer {
+                Ok(rows) => {
+                    answered = true;
+                    found.extend(rows);
+                }
+                Err(error) => {
+                    if self.count() > 1 {
+                        database.did_not_answer(&error);
+                    }
+                    last_error = Some(error);
+                }
+            }
+        }
+        match last_error {
+            Some(error) if !answered => Err(error),
+            _ => Ok(found),
+        }
     }
 
     /// The one door for writes: runs `work` in a transaction on `shard` and commits it if it answers `Ok`.
@@ -92,42 +147,48 @@ impl Shards {
     /// # Errors
     /// What `work` answers, after a roll-back; [`StoreError`] when the database fails. An error at COMMIT is an
     /// unknown outcome.
-    pub async fn write<T, E, F>(&self, _shard: Shard, work: F) -> Result<T, E>
+    pub async fn write<T, E, F>(&self, shard: Shard, work: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
         F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, E>> + Send + Sync + 'static,
     {
-        self.run(Turn::Ordinary, work).await
+        self.write_to(self.0.map.database_of(shard), Turn::Ordinary, Arc::new(work)).await
     }
 
     /// As [`Shards::write`], and next: before all who wait there. For rides under way, which go on while the rest waits.
     ///
     /// # Errors
     /// As [`Shards::write`].
-    pub async fn write_first<T, E, F>(&self, _shard: Shard, work: F) -> Result<T, E>
+    pub async fn write_first<T, E, F>(&self, shard: Shard, work: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
         F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, E>> + Send + Sync + 'static,
     {
-        self.run(Turn::First, work).await
+        self.write_to(self.0.map.database_of(shard), Turn::First, Arc::new(work)).await
     }
 
-    /// Every database, for writes of due work, which name no shard; else as [`Shards::write`].
+    /// For due work, which names no shard: a transaction on each database, one after the other, else as
+    /// [`Shards::write`]. What they answered, in the order of the databases.
     ///
     /// # Errors
-    /// As [`Shards::write`].
-    pub async fn write_everywhere<T, E, F>(&self, work: F) -> Result<T, E>
+    /// The first error; the databases after it were written to all the same.
+    pub async fn write_everywhere<T, E, F>(&self, work: F) -> Result<Vec<T>, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
         F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, E>> + Send + Sync + 'static,
     {
-        self.run(Turn::Ordinary, work).await
+        let work = Arc::new(work);
+        let mut answers = Vec::with_capacity(self.count());
+        for database in 0..self.count() {
+            answers.push(self.write_to(database, Turn::Ordinary, work.clone()).await);
+        }
+        answers.into_iter().collect()
     }
 
-    async fn run<T, E, F>(&self, turn: Turn, work: F) -> Result<T, E>
+    async fn write_to<T, E, F>(&self, database: usize, turn: Turn, work: Arc<F>) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
@@ -135,16 +196,15 @@ impl Shards {
     {
         let shards = self.clone();
         let run = self.0.deps.supervisor.run("write-transaction", async move {
-            let _at_head = shards.0.line.wait(turn).await?;
+            let _at_head = shards.0.databases[database].line.wait(turn).await?;
             let mut draws = 1;
             loop {
-                let tx = shards.begin().await?;
+                let tx = shards.begin(database).await?;
                 match work(&tx).await {
                     Ok(value) => return tx.commit().await.map(|()| value).map_err(E::from),
                     Err(error) => {
-                        let again = tx.collided.load(Ordering::Relaxed) && draws < DRAWS;
-                        tx.roll_back().await;
-                        if !again {
+                        let collided = tx.roll_back().await;
+                        if !collided || draws == DRAWS {
                             return Err(error);
                         }
                         draws += 1;
@@ -161,85 +221,19 @@ impl Shards {
         })
     }
 
-    /// Closes every connection, so that what is committed lies in the database file itself. The last call: what comes
-    /// later finds no connection.
+    /// Closes every connection, so that what is committed lies in the database files themselves. The last call: what
+    /// comes later finds no connection.
     pub async fn close(&self) {
-        for pool in [&self.0.readers, &self.0.writer] {
-            if let Err(error) = pool.clone().close().await {
-                tracing::warn!(%error, "a database did not close cleanly; nothing is lost, its log holds the rest");
-            }
-        }
+        join_all(self.databases().map(Database::close)).await;
     }
 
-    async fn begin(&self) -> Result<Tx, StoreError> {
-        let inner = self.0.writer.begin_with_options(immediate()).await?;
-        Ok(Tx { inner, shards: self.clone(), collided: AtomicBool::new(false), committed: Mutex::default() })
+    async fn begin(&self, database: usize) -> Result<Tx, StoreError> {
+        let inner = self.0.databases[database].begin().await?;
+        Ok(Tx::new(inner, database, self.clone()))
     }
 }
 
-/// On SQLite a transaction that will write takes the lock at once: a deferred one that upgrades fails when another
-/// one wrote meanwhile.
-fn immediate() -> TransactionOptions {
-    TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..TransactionOptions::default()
-    }
-}
-
-/// A shard to read from, or a transaction: what entity methods take.
-pub struct Conn<'c>(pub(crate) DatabaseExecutor<'c>);
-
-impl<'t> From<&'t Tx> for Conn<'t> {
-    fn from(tx: &'t Tx) -> Self {
-        Self(DatabaseExecutor::from(&tx.inner))
-    }
-}
-
-/// An open write transaction; begun only by [`Shards::write`].
-pub struct Tx {
-    pub(crate) inner: DatabaseTransaction,
-    shards: Shards,
-    collided: AtomicBool,
-    committed: Mutex<Vec<Committed>>,
-}
-
-impl Tx {
-    /// Draws an id.
-    pub(crate) fn draw<T>(&self, now: Millis, shard: Shard) -> Result<Id<T>, IdError> {
-        let random = u16::from_be_bytes(self.shards.0.deps.entropy.bytes());
-        Id::new(now, random, shard)
-    }
-
-    /// Inserts a row under an id that was drawn.
-    pub(crate) async fn insert_drawn<A: ActiveModelTrait>(&self, row: A) -> Result<(), StoreError> {
-        match A::Entity::insert(row).exec_without_returning(&self.inner).await {
-            Ok(_) => Ok(()),
-            Err(e) if violates_unique(&e, A::Entity::default().table_name(), &["shard", "id"]) => Err(self.collision()),
-            Err(e) => Err(e.into()),
-        }
-    }
-
-    /// Says that a drawn id was taken: the transaction is run again with another draw.
-    pub(crate) fn collision(&self) -> StoreError {
-        self.collided.store(true, Ordering::Relaxed);
-        StoreError::Collision
-    }
-
-    /// Notes what to announce after the commit.
-    pub(crate) fn announce(&self, what: Committed) {
-        self.committed.lock().unwrap_or_else(PoisonError::into_inner).push(what);
-    }
-
-    async fn commit(self) -> Result<(), StoreError> {
-        self.inner.commit().await?;
-        let committed = self.committed.into_inner().unwrap_or_else(PoisonError::into_inner);
-        committed.into_iter().for_each(|what| (self.shards.0.deps.on_commit)(what));
-        Ok(())
-    }
-
-    async fn roll_back(self) {
-        if let Err(error) = self.inner.rollback().await {
-            tracing::warn!(%error, "roll-back failed; the connection is closed by its pool");
-        }
-    }
+/// How many rows a list that was put together may have.
+pub(crate) fn bound(limit: u64) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }

@@ -18,6 +18,17 @@ const SHARD_BITS: u32 = 10;
 pub struct Shard(u16);
 
 impl Shard {
+    pub(crate) const COUNT: u16 = SHARDS;
+
+    /// Every shard, in order.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        (0..SHARDS).map(Self)
+    }
+
+    pub(crate) fn index(self) -> u16 {
+        self.0
+    }
+
     /// A shard by number; `None` from 1024 on.
     #[must_use]
     pub fn new(number: u16) -> Option<Self> {

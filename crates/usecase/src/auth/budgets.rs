@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use entity::{
-    Allowance, Conn, KnownDevice, OtpBudget, OtpBudgetKind, OtpVerdict, Standing, StoreError,
+    Allowance, KnownDevice, OtpBudget, OtpBudgetKind, OtpVerdict, Shards, Standing, StoreError,
     value::{Millis, PhoneHash, Shard},
 };
 
@@ -54,27 +54,27 @@ impl Ask {
     }
 
     /// Asks every budget for one code: if the device is known its own ones, then those that are open to everybody. The
-    /// verdict that admits, or else the one with the shorter wait.
-    pub(super) async fn verdict<'c>(
+    /// verdict that admits, or else the one with the shorter wait. Nothing is taken.
+    pub(super) async fn verdict(
         &self,
-        conn: impl Fn() -> Conn<'c> + Send,
+        shards: &Shards,
         config: &Config,
         keys: &Keys,
         now: Millis,
     ) -> Result<OtpVerdict, StoreError> {
         let is_known = match self.known_device {
-            Some(device) => device.is_known(conn(), now).await?,
+            Some(device) => device.is_known(shards.read(self.phone_hash.shard()), now).await?,
             None => false,
         };
         let own = match is_known {
-            true => Some(OtpBudget::ask(conn(), self.budgets(config, keys, Side::Known), now).await?),
+            true => Some(OtpBudget::ask(shards, &self.budgets(config, keys, Side::Known), now).await?),
             false => None,
         };
         let own = match own {
             Some(own) if own.wait_ms() == 0 => return Ok(own),
             own => own,
         };
-        let open = OtpBudget::ask(conn(), self.budgets(config, keys, Side::Open), now).await?;
+        let open = OtpBudget::ask(shards, &self.budgets(config, keys, Side::Open), now).await?;
         Ok(own.filter(|own| own.wait_ms() < open.wait_ms()).unwrap_or(open))
     }
 
@@ -106,6 +106,11 @@ impl Ask {
         budgets.extend(self.device_hash.map(|hash| budget(OtpBudgetKind::Device, config.otp_per_device, &[&hash])));
         budgets
     }
+}
+
+/// The budgets that were asked.
+pub(super) fn asked(verdict: &OtpVerdict) -> Vec<OtpBudget> {
+    verdict.standings().map(|(budget, _)| *budget).collect()
 }
 
 /// The budgets that refuse; empty when none does.

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use entity::{
-    Conn, OtpChallenge, OtpVerdict, Shards, StoreError,
+    OtpBudget, OtpChallenge, OtpVerdict, Shards, StoreError,
     value::{Id, Millis, Phone, PhoneHash},
 };
 use runtime::Entropy;
@@ -76,23 +76,12 @@ impl RequestCode {
     pub async fn run(&self, command: Command, now: Millis) -> Result<Sent, Error> {
         let phone_hash = self.keys.phone_hash(&command.phone);
         let ask = Ask::new(&self.keys, phone_hash, command.address, command.device_id.as_deref());
-        // Who is refused waits for nobody's writing and keeps nobody's waiting; who is admitted is asked again.
-        admitted(&ask, || self.shards.read(phone_hash.shard()), &self.config, &self.keys, now).await?;
         let code = format!("{:06}", self.entropy.below(1_000_000));
-        let (challenge, verdict) = self.store(command.phone, phone_hash, ask, code.clone(), now).await?;
-        if let Err(error) = within_timeout(self.sms.send_code(&challenge.phone, &code)).await {
+        let new = NewChallenge { phone: command.phone, phone_hash, code };
+        let (challenge, verdict) = self.admit(&ask, &new, now).await?;
+        if let Err(error) = within_timeout(self.sms.send_code(&challenge.phone, &new.code)).await {
             // An outage of the partner must not spend anybody's budget.
-            let id = challenge.id;
-            self.shards
-                .write(id.shard(), move |tx| {
-                    let verdict = verdict.clone();
-                    Box::pin(async move {
-                        verdict.give_back(tx).await?;
-                        OtpChallenge::withdraw(tx, id).await
-                    })
-                })
-                .await
-                .map_err(Error::Store)?;
+            self.withdraw(&challenge, &verdict).await?;
             return Err(error.into());
         }
         Ok(Sent {
@@ -103,43 +92,145 @@ impl RequestCode {
         })
     }
 
+    /// Takes the code and stores the challenge. Who is refused waits for nobody's writing and keeps nobody's waiting: only
+    /// what was admitted by a read is taken. A racer may have been faster then, and there may be another side to take it
+    /// from.
+    async fn admit(&self, ask: &Ask, new: &NewChallenge, now: Millis) -> Result<(OtpChallenge, OtpVerdict), Error> {
+        let mut refused = Vec::new();
+        for _ in 0..RACES {
+            let verdict = ask.verdict(&self.shards, &self.config, &self.keys, now).await?;
+            refused = budgets::refusals(&verdict);
+            if !refused.is_empty() {
+                break;
+            }
+            match self.take(budgets::asked(&verdict), new, now).await? {
+                Taken::All(challenge, verdict) => return Ok((challenge, verdict)),
+                Taken::Refused(verdict) => refused = budgets::refusals(&verdict),
+            }
+        }
+        Err(Error::BudgetSpent(refused))
+    }
+
+    /// Takes a code from all `budgets` or from none: a transaction on each database that holds some, in the order of the
+    /// databases, the phone's with the challenge last. What was taken is given back when a later one refuses.
+    async fn take(&self, budgets: Vec<OtpBudget>, new: &NewChallenge, now: Millis) -> Result<Taken, StoreError> {
+        let (others, last) = OtpBudget::by_database(&self.shards, budgets, new.phone_hash.shard());
+        let mut taken: Vec<OtpVerdict> = Vec::with_capacity(others.len() + 1);
+        for group in others {
+            let Some(shard) = group.first().map(|budget| budget.shard) else { continue };
+            let take = self
+                .shards
+                .write(shard, move |tx| {
+                    let group = group.clone();
+                    Box::pin(async move { OtpBudget::take(tx, &group, now).await })
+                })
+                .await;
+            match take {
+                Ok(verdict) if verdict.wait_ms() == 0 => taken.push(verdict),
+                Ok(verdict) => {
+                    self.give_back(&taken).await?;
+                    return Ok(Taken::Refused(verdict));
+                }
+                Err(error) => {
+                    self.give_back(&taken).await?;
+                    return Err(error);
+                }
+            }
+        }
+        match self.store(last, new.clone(), now).await {
+            Ok((Some(challenge), verdict)) => {
+                taken.push(verdict);
+                Ok(Taken::All(challenge, OtpVerdict::joined(taken)))
+            }
+            Ok((None, verdict)) => {
+                self.give_back(&taken).await?;
+                Ok(Taken::Refused(verdict))
+            }
+            Err(error) => {
+                self.give_back(&taken).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes the phone's budgets, and what lies beside them, with the challenge; no challenge when one refuses.
     async fn store(
         &self,
-        phone: Phone,
-        phone_hash: PhoneHash,
-        ask: Ask,
-        code: String,
+        budgets: Vec<OtpBudget>,
+        new: NewChallenge,
         now: Millis,
-    ) -> Result<(OtpChallenge, OtpVerdict), Error> {
+    ) -> Result<(Option<OtpChallenge>, OtpVerdict), StoreError> {
         let (config, keys) = (self.config.clone(), self.keys.clone());
         self.shards
-            .write(phone_hash.shard(), move |tx| {
+            .write(new.phone_hash.shard(), move |tx| {
                 let (config, keys) = (config.clone(), keys.clone());
-                let (phone, ask, code) = (phone.clone(), ask.clone(), code.clone());
+                let (budgets, NewChallenge { phone, phone_hash, code }) = (budgets.clone(), new.clone());
                 Box::pin(async move {
-                    let verdict = admitted(&ask, || tx.into(), &config, &keys, now).await?;
-                    verdict.spend(tx).await?;
+                    let verdict = OtpBudget::take(tx, &budgets, now).await?;
+                    if verdict.wait_ms() > 0 {
+                        return Ok((None, verdict));
+                    }
                     let id = OtpChallenge::draw_id(tx, phone_hash, now)?;
                     let challenge = OtpChallenge { id, phone, phone_hash, expires_at: now.plus_s(config.otp_ttl_s) };
                     challenge.insert(tx, code_hash(&keys, id, &code), config.otp_attempts).await?;
-                    Ok((challenge, verdict))
+                    Ok((Some(challenge), verdict))
                 })
             })
             .await
     }
+
+    /// Gives the code back to every budget and removes the challenge.
+    async fn withdraw(&self, challenge: &OtpChallenge, verdict: &OtpVerdict) -> Result<(), StoreError> {
+        let (others, last) = OtpBudget::by_database(&self.shards, budgets::asked(verdict), challenge.id.shard());
+        let id = challenge.id;
+        self.shards
+            .write::<_, StoreError, _>(id.shard(), move |tx| {
+                let last = last.clone();
+                Box::pin(async move {
+                    OtpBudget::give_back(tx, &last).await?;
+                    OtpChallenge::withdraw(tx, id).await
+                })
+            })
+            .await?;
+        self.give_back_groups(others).await
+    }
+
+    async fn give_back(&self, taken: &[OtpVerdict]) -> Result<(), StoreError> {
+        self.give_back_groups(taken.iter().map(budgets::asked).collect()).await
+    }
+
+    /// A group is what lies in one database.
+    async fn give_back_groups(&self, groups: Vec<Vec<OtpBudget>>) -> Result<(), StoreError> {
+        for group in groups {
+            let Some(shard) = group.first().map(|budget| budget.shard) else { continue };
+            self.shards
+                .write::<_, StoreError, _>(shard, move |tx| {
+                    let group = group.clone();
+                    Box::pin(async move { OtpBudget::give_back(tx, &group).await })
+                })
+                .await?;
+        }
+        Ok(())
+    }
 }
 
-/// What the budgets say, if they all have a code.
-async fn admitted<'c>(
-    ask: &Ask,
-    conn: impl Fn() -> Conn<'c> + Send,
-    config: &Config,
-    keys: &Keys,
-    now: Millis,
-) -> Result<OtpVerdict, Error> {
-    let verdict = ask.verdict(conn, config, keys, now).await?;
-    let refusals = budgets::refusals(&verdict);
-    if refusals.is_empty() { Ok(verdict) } else { Err(Error::BudgetSpent(refusals)) }
+/// How often a code is asked for again because somebody else took what a read had seen.
+const RACES: u32 = 3;
+
+/// A challenge before it has an id.
+#[derive(Clone)]
+struct NewChallenge {
+    phone: Phone,
+    phone_hash: PhoneHash,
+    code: String,
+}
+
+/// What became of a code that a read had admitted.
+enum Taken {
+    /// Every budget gave one.
+    All(OtpChallenge, OtpVerdict),
+    /// One did not; nothing is taken.
+    Refused(OtpVerdict),
 }
 
 /// A code is hashed together with its challenge: a table of all million codes helps nobody.

@@ -80,16 +80,36 @@ impl DriveRide {
     /// See [`Error`].
     pub async fn run(&self, command: Command, now: Millis) -> Result<Ride, Error> {
         let config = self.config.clone();
-        self.shards
-            .write_first(command.ride_id.shard(), move |tx| {
+        let (ride_id, driver_id) = (command.ride_id, command.driver_id.clone());
+        let index = DriverRide::shard(&driver_id);
+        let is_elsewhere = !self.shards.same_database(ride_id.shard(), index);
+        let accepts_elsewhere = is_elsewhere && matches!(command.step, Step::Accept { .. });
+        let ride = self
+            .shards
+            .write_first(ride_id.shard(), move |tx| {
                 let (config, command) = (config.clone(), command.clone());
-                Box::pin(async move { step(tx, &command, &config, now).await })
+                Box::pin(async move { step(tx, &command, &config, is_elsewhere, now).await })
             })
-            .await
+            .await?;
+        if accepts_elsewhere {
+            // A driver who is not told of the success accepts again, and the row is written then.
+            let record = self.shards.write::<_, StoreError, _>(index, move |tx| {
+                let driver_id = driver_id.clone();
+                Box::pin(async move { DriverRide::record(tx, &driver_id, ride_id).await })
+            });
+            record.await?;
+        }
+        Ok(ride)
     }
 }
 
-async fn step(tx: &Tx, command: &Command, config: &Config, now: Millis) -> Result<Ride, Error> {
+async fn step(
+    tx: &Tx,
+    command: &Command,
+    config: &Config,
+    index_is_elsewhere: bool,
+    now: Millis,
+) -> Result<Ride, Error> {
     let ride = Ride::find(tx, command.ride_id).await?.ok_or(Error::NotFound)?;
     let change = match &command.step {
         Step::Accept { driver, pickup_eta_s } => {
@@ -120,7 +140,7 @@ async fn step(tx: &Tx, command: &Command, config: &Config, now: Millis) -> Resul
         }
     }
     let next = commit::<Error>(tx, &ride, &change, &config.timeouts(), now).await?;
-    if to == RideStatus::Accepted {
+    if to == RideStatus::Accepted && !index_is_elsewhere {
         // One database: the driver index is written in the same transaction.
         DriverRide::record(tx, &command.driver_id, ride.id).await?;
     }
@@ -129,7 +149,7 @@ async fn step(tx: &Tx, command: &Command, config: &Config, now: Millis) -> Resul
 
 /// A repeated release finds the ride without a driver; who once accepted it gets the same answer again.
 async fn released_before(tx: &Tx, ride: Ride, command: &Command) -> Result<Ride, Error> {
-    if ride.status == RideStatus::Requested && DriverRide::exists(tx, &command.driver_id, ride.id).await? {
+    if ride.status == RideStatus::Requested && ride.was_accepted_by(tx, &command.driver_id).await? {
         return Ok(ride);
     }
     Err(Error::Illegal(Illegal { from: ride.status, to: RideStatus::Requested }))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use entity::{
     Actor, Change, Ride, RideStatus, Shards, StoreError,
     ride::states::timeout_of,
-    value::{Id, Millis, Shard},
+    value::{Id, Millis},
 };
 
 use super::{ChangeError, Config, commit};
@@ -30,12 +30,14 @@ impl TimeOutRides {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn after_step_back(&self, now: Millis) -> Result<(), StoreError> {
-        let Some(any) = Shard::new(0) else { return Ok(()) };
         let timeouts = self.config.timeouts();
-        let brought: u64 = self
+        let brought = self
             .shards
-            .write(any, move |tx| Box::pin(async move { Ride::bring_deadlines_back(tx, &timeouts, now).await }))
+            .write_everywhere::<_, StoreError, _>(move |tx| {
+                Box::pin(async move { Ride::bring_deadlines_back(tx, &timeouts, now).await })
+            })
             .await?;
+        let brought: u64 = brought.into_iter().sum();
         if brought > 0 {
             tracing::warn!(rides = brought, "the clock was set back: rides get the time of their status again");
         }
@@ -55,6 +57,7 @@ impl TimeOutRides {
                 Box::pin(async move { Ride::put_deadlines_right(tx, &timeouts, now).await })
             })
             .await?;
+        let put_right: u64 = put_right.into_iter().sum();
         if put_right > 0 {
             tracing::warn!(rides = put_right, "the clock was put right: rides get the whole time of their status");
         }
