@@ -8,9 +8,9 @@ use rustix::process::{Pid, setpriority_process};
 pub(super) const NAME: &str = "sqlite-";
 
 /// The nice value of those threads. On a busy core a request's way to its refusal, or to its place, is then short: what waits
-/// there waits before anybody has looked at its priority. 5 is a third of the weight of a thread at 0: enough that the
+/// there waits before anybody has looked at its priority. 3 is half of the weight of a thread at 0: enough that the
 /// database is not starved by refusals.
-const NICE: i32 = 5;
+const NICE: i32 = 3;
 
 /// Gives every thread of that name its nice value (Linux only: elsewhere it belongs to the process). What fails is left: nothing
 /// but latency under overload depends on it.
