@@ -114,7 +114,8 @@ impl OtpChallenge {
         matches: impl FnOnce(&[u8]) -> bool + Send,
     ) -> Result<OtpCheck, StoreError> {
         let key = (id.shard().number(), id.value());
-        let Some(found) = row::Entity::find_by_id(key).one(&tx.inner).await? else { return Ok(OtpCheck::Gone) };
+        let query = tx.hold(row::Entity::find_by_id(key));
+        let Some(found) = query.one(&tx.inner).await? else { return Ok(OtpCheck::Gone) };
         // A clock that was set back gives no code a second life.
         let expired = found.expires_at <= now.0 || id.created_at().is_from_the_future(now);
         if found.attempts_left <= 0 || expired {

@@ -335,7 +335,7 @@ impl OutboxEntry {
     pub async fn requeue(tx: &Tx, key: OutboxKey, now: Millis) -> Result<Option<Message>, StoreError> {
         let primary_key = (key.ride_id.shard().number(), key.ride_id.value(), key.seq);
         let found = row::Entity::find_by_id(primary_key).filter(row::Column::DeadAt.is_not_null());
-        let Some(found) = found.one(&tx.inner).await? else { return Ok(None) };
+        let Some(found) = tx.hold(found).one(&tx.inner).await? else { return Ok(None) };
         Self::update(key)
             .col_expr(row::Column::Attempts, Expr::value(0))
             .col_expr(row::Column::DueAt, Expr::value(Some(now.0)))

@@ -3,7 +3,7 @@
 use sea_orm::{ActiveValue::Set, QuerySelect, entity::prelude::*};
 
 use crate::{
-    store::{Conn, StoreError, Tx, error::violates_unique},
+    store::{Conn, StoreError, Tx},
     value::{Id, Millis, Phone, PhoneHash},
 };
 
@@ -73,22 +73,17 @@ impl Passenger {
         }
         let shard = hash.shard();
         let id = tx.draw(now, shard)?;
-        let insert = row::Entity::insert(row::ActiveModel {
+        let row = row::ActiveModel {
             shard: Set(shard.number()),
             id: Set(id.value()),
             phone_hmac: Set(Some(hash.0.to_vec())),
             phone: Set(Some(phone.reveal().to_owned())),
             ..Default::default()
-        });
-        match insert.exec_without_returning(&tx.inner).await {
-            Ok(_) => {
-                let new = Self { id, phone: phone.clone(), name: None, email: None, locale: None };
-                Ok(SignedUp::New(new))
-            }
-            Err(e) if violates_unique(&e, "passengers", &["shard", "id"]) => Err(tx.collision()),
-            // Only where several writers run at once: the other one made the passenger, the next run finds it.
-            Err(e) if violates_unique(&e, "passengers", &["shard", "phone_hmac"]) => Err(tx.collision()),
-            Err(e) => Err(e.into()),
+        };
+        match tx.insert_unless_there([row]).await? {
+            // The id was taken; or, where several write at once, a racer made the passenger and the next run finds it.
+            0 => Err(tx.collision()),
+            _ => Ok(SignedUp::New(Self { id, phone: phone.clone(), name: None, email: None, locale: None })),
         }
     }
 
@@ -97,8 +92,19 @@ impl Passenger {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn find(conn: impl Into<Conn<'_>>, id: Id<Self>) -> Result<Option<Self>, StoreError> {
-        let row = row::Entity::find_by_id((id.shard().number(), id.value())).one(&conn.into().0).await?;
-        row.map_or(Ok(None), Self::from_row)
+        let conn = conn.into();
+        let query = row::Entity::find_by_id((id.shard().number(), id.value()));
+        conn.hold(query).one(&conn.0).await?.map_or(Ok(None), Self::from_row)
+    }
+
+    /// The passenger, unless deleted, in a transaction that nobody else writes anything of theirs in until its end: not
+    /// even a row that refers to them.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn find_alone(tx: &Tx, id: Id<Self>) -> Result<Option<Self>, StoreError> {
+        let query = row::Entity::find_by_id((id.shard().number(), id.value())).lock_exclusive();
+        query.one(&tx.inner).await?.map_or(Ok(None), Self::from_row)
     }
 
     /// The passenger who signs in with this phone.
@@ -106,12 +112,11 @@ impl Passenger {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn find_by_phone(conn: impl Into<Conn<'_>>, hash: PhoneHash) -> Result<Option<Self>, StoreError> {
-        let row = row::Entity::find()
+        let conn = conn.into();
+        let query = row::Entity::find()
             .filter(row::Column::Shard.eq(hash.shard().number()))
-            .filter(row::Column::PhoneHmac.eq(hash.0.to_vec()))
-            .one(&conn.into().0)
-            .await?;
-        row.map_or(Ok(None), Self::from_row)
+            .filter(row::Column::PhoneHmac.eq(hash.0.to_vec()));
+        conn.hold(query).one(&conn.0).await?.map_or(Ok(None), Self::from_row)
     }
 
     /// Whether this passenger exists and has not been deleted: the cheapest form of [`Passenger::find`].
@@ -119,13 +124,12 @@ impl Passenger {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn is_active(conn: impl Into<Conn<'_>>, id: Id<Self>) -> Result<bool, StoreError> {
-        let found: Option<i64> = row::Entity::find_by_id((id.shard().number(), id.value()))
+        let conn = conn.into();
+        let query = row::Entity::find_by_id((id.shard().number(), id.value()))
             .filter(row::Column::PhoneHmac.is_not_null())
             .select_only()
-            .column(row::Column::Id)
-            .into_tuple()
-            .one(&conn.into().0)
-            .await?;
+            .column(row::Column::Id);
+        let found: Option<i64> = conn.hold(query).into_tuple().one(&conn.0).await?;
         Ok(found.is_some())
     }
 

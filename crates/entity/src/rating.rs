@@ -1,10 +1,10 @@
 //! Table `ratings`: what a passenger thought of a completed ride, once.
 
-use sea_orm::{ActiveValue::Set, entity::prelude::*};
+use sea_orm::ActiveValue::Set;
 
 use crate::{
     Ride,
-    store::{StoreError, Tx, error::violates_unique},
+    store::{StoreError, Tx},
     value::{Id, Millis},
 };
 
@@ -47,18 +47,14 @@ impl Rating {
     /// [`StoreError`] when the database fails.
     pub async fn insert_once(&self, tx: &Tx, ride_id: Id<Ride>) -> Result<bool, StoreError> {
         let tags = serde_json::to_string(&self.tags).map_err(|e| StoreError::corrupt("ratings", "tags", e))?;
-        let insert = row::Entity::insert(row::ActiveModel {
+        let row = row::ActiveModel {
             shard: Set(ride_id.shard().number()),
             ride_id: Set(ride_id.value()),
             stars: Set(i16::from(self.stars)),
             tags: Set(tags),
             comment: Set(self.comment.clone()),
             rated_at: Set(self.rated_at.0),
-        });
-        match insert.exec_without_returning(&tx.inner).await {
-            Ok(_) => Ok(true),
-            Err(e) if violates_unique(&e, "ratings", &["shard", "ride_id"]) => Ok(false),
-            Err(e) => Err(e.into()),
-        }
+        };
+        Ok(tx.insert_unless_there([row]).await? == 1)
     }
 }

@@ -94,7 +94,8 @@ impl Session {
         grace_ms: i64,
     ) -> Result<Rotation, StoreError> {
         let key = (id.shard().number(), id.value());
-        let Some(found) = row::Entity::find_by_id(key).one(&tx.inner).await? else { return Ok(Rotation::Unknown) };
+        let query = tx.hold(row::Entity::find_by_id(key));
+        let Some(found) = query.one(&tx.inner).await? else { return Ok(Rotation::Unknown) };
         if found.expires_at <= now.0 {
             return Ok(Rotation::Unknown);
         }

@@ -53,7 +53,8 @@ pub(crate) fn check(settings: &Settings) -> Result<(), SecretsError> {
 fn folder(settings: &Settings) -> Option<PathBuf> {
     let auth = &settings.auth;
     let lacks_one = auth.token_key.reveal().is_empty() || auth.phone_key.reveal().is_empty();
-    let folder = settings.store.sqlite_path().and_then(Path::parent).unwrap_or(Path::new("data"));
+    let database = settings.store.sqlite_path();
+    let folder = database.as_deref().and_then(Path::parent).unwrap_or(Path::new("data"));
     (settings.profile == Profile::Local && lacks_one).then(|| folder.to_owned())
 }
 

@@ -42,17 +42,18 @@ impl ChangeProfile {
     /// # Errors
     /// See [`Error`].
     pub async fn delete(&self, id: Id<Passenger>) -> Result<(), Error> {
-        let keys = self.keys.clone();
+        // The phone of a passenger never changes, so it may be read before. A sign-in that is under way takes its challenge
+        // first and then the passenger: whoever took them the other way round would wait for each other.
+        let passenger = Passenger::find(self.shards.read(id.shard()), id).await?.ok_or(Error::Gone)?;
+        let phone_hash = self.keys.phone_hash(&passenger.phone);
         self.shards
             .write(id.shard(), move |tx| {
-                let keys = keys.clone();
                 Box::pin(async move {
+                    OtpChallenge::forget_phone(tx, phone_hash).await?;
+                    Passenger::find_alone(tx, id).await?.ok_or(Error::Gone)?;
                     if let Some(ride) = Ride::find_active(tx, id).await? {
                         return Err(Error::AlreadyRiding(ride.id));
                     }
-                    let passenger = Passenger::find(tx, id).await?.ok_or(Error::Gone)?;
-                    let phone_hash = keys.phone_hash(&passenger.phone);
-                    OtpChallenge::forget_phone(tx, phone_hash).await?;
                     KnownDevice::forget_phone(tx, phone_hash).await?;
                     Session::revoke_all(tx, id).await?;
                     if Passenger::anonymise(tx, id).await? { Ok(()) } else { Err(Error::Gone) }

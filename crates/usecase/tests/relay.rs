@@ -11,7 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use database::{Database, NOW};
+use database::{Database, Engine, NOW};
 use entity::{
     Change, Driver, Message, OutboxEntry, Passenger, Ride, StoreConfig, Vehicle,
     store::Synchronous,
@@ -85,9 +85,9 @@ struct World {
 
 impl World {
     /// A relay at work on a database of its own.
-    async fn new(name: &str) -> Self {
+    async fn new(engine: Engine, name: &str) -> Self {
         let settings = StoreConfig { synchronous: Synchronous::Normal, ..StoreConfig::default() };
-        let database = Database::open_with(name, settings).await;
+        let database = Database::open_with(engine, name, settings).await;
         let partners = Partners { heard: Arc::default(), driver_asked: watch::Sender::new(false) };
         let (waker, inbox) = queue(1000);
         let relay = Relay {
@@ -121,44 +121,44 @@ impl World {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_slow_bank_holds_up_nobodys_driver() {
-    const SLOW: u8 = 80;
-    let world = World::new("slow-bank").await;
-    let mut rides = Vec::new();
-    for number in 0..SLOW {
-        let ride = world.database.ride(number).await;
-        world.database.append(&ride, &[Message::Authorise]).await;
+on_each_engine! {
+    async fn a_slow_bank_holds_up_nobodys_driver(engine) {
+        const SLOW: u8 = 80;
+        let world = World::new(engine, "slow-bank").await;
+        let mut rides = Vec::new();
+        for number in 0..SLOW {
+            let ride = world.database.ride(number).await;
+            world.database.append(&ride, &[Message::Authorise]).await;
+            rides.push(ride.id);
+        }
+        // The last one needs the bank and a driver; the bank speaks to nobody before a driver was asked for.
+        let ride = world.database.ride(SLOW).await;
+        let ride = world.database.change(&ride, Change::PaymentAuthorised, NOW).await.unwrap();
+        world.database.append(&ride, &[Message::Capture { amount: 5 }, Message::RequestDriver]).await;
         rides.push(ride.id);
+        rides.into_iter().for_each(|ride| world.waker.wake(ride));
+        world.all_told().await;
+        // Nobody was asked again: no call to the bank had waited for longer than it may take.
+        let slow = usize::from(SLOW);
+        let heard = ["authorise", "capture", "request"].map(|what| world.partners.count(what));
+        assert_eq!(heard, [slow, 1, slow + 1]);
     }
-    // The last one needs the bank and a driver; the bank speaks to nobody before a driver was asked for.
-    let ride = world.database.ride(SLOW).await;
-    let ride = world.database.change(&ride, Change::PaymentAuthorised, NOW).await.unwrap();
-    world.database.append(&ride, &[Message::Capture { amount: 5 }, Message::RequestDriver]).await;
-    rides.push(ride.id);
-    rides.into_iter().for_each(|ride| world.waker.wake(ride));
-    world.all_told().await;
-    // Nobody was asked again: no call to the bank had waited for longer than it may take.
-    let slow = usize::from(SLOW);
-    let heard = ["authorise", "capture", "request"].map(|what| world.partners.count(what));
-    assert_eq!(heard, [slow, 1, slow + 1]);
-}
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_withdrawal_that_comes_late_does_not_take_the_next_driver_away() {
-    let world = World::new("late-withdrawal").await;
-    let ride = world.database.ride(1).await;
-    let ride = world.database.change(&ride, Change::PaymentAuthorised, NOW).await.unwrap();
-    world.database.append(&ride, &[Message::WithdrawDriver]).await;
-    let driver = Driver {
-        id: DriverId::parse("next").unwrap(),
-        name: "Dana".to_owned(),
-        rating: 4.9,
-        contact: "212-555-0100".to_owned(),
-        vehicle: Vehicle { plate: "T1".to_owned(), model: "M".to_owned(), color: "blue".to_owned() },
-    };
-    world.database.change(&ride, Change::Accepted { driver, pickup_eta_s: 60 }, NOW).await.unwrap();
-    world.waker.wake(ride.id);
-    world.all_told().await;
-    assert_eq!(world.partners.count("withdraw"), 0);
+    async fn a_withdrawal_that_comes_late_does_not_take_the_next_driver_away(engine) {
+        let world = World::new(engine, "late-withdrawal").await;
+        let ride = world.database.ride(1).await;
+        let ride = world.database.change(&ride, Change::PaymentAuthorised, NOW).await.unwrap();
+        world.database.append(&ride, &[Message::WithdrawDriver]).await;
+        let driver = Driver {
+            id: DriverId::parse("next").unwrap(),
+            name: "Dana".to_owned(),
+            rating: 4.9,
+            contact: "212-555-0100".to_owned(),
+            vehicle: Vehicle { plate: "T1".to_owned(), model: "M".to_owned(), color: "blue".to_owned() },
+        };
+        world.database.change(&ride, Change::Accepted { driver, pickup_eta_s: 60 }, NOW).await.unwrap();
+        world.waker.wake(ride.id);
+        world.all_told().await;
+        assert_eq!(world.partners.count("withdraw"), 0);
+    }
 }

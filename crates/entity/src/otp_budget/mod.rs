@@ -8,12 +8,14 @@ mod plans;
 use futures_util::future::try_join_all;
 use sea_orm::{
     ActiveValue::Set,
-    Condition, QueryFilter, Select, UpdateMany,
+    Condition, QueryFilter, QueryOrder, Select, UpdateMany,
     entity::prelude::*,
     sea_query::{ExprTrait, OnConflict},
 };
 
 pub use allowance::{Allowance, Standing};
+
+use row::Column;
 
 use crate::{
     store::{Conn, Shards, StoreError, Tx, purge},
@@ -86,22 +88,32 @@ impl OtpBudget {
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn take(tx: &Tx, budgets: Vec<Self>, now: Millis) -> Result<OtpVerdict, StoreError> {
-        let verdict = Self::ask_one(tx, budgets, now).await?;
-        let mut rows = Vec::with_capacity(verdict.0.len());
+    pub async fn take(tx: &Tx, budgets: &[Self], now: Millis) -> Result<OtpVerdict, StoreError> {
+        // Whoever takes from the same budgets waits, and all come in the same order.
+        let query = tx.hold(Self::rows(budgets).order_by_asc(Column::Shard).order_by_asc(Column::Kind));
+        let found = query.order_by_asc(Column::KeyHash).all(&tx.inner).await?;
+        let verdict = OtpVerdict::of(budgets, &found, now);
+        let (mut known, mut new) = (Vec::new(), Vec::new());
         for (budget, standing) in &verdict.0 {
             let Standing::Admits { full_at, .. } = standing else { return Ok(verdict) };
-            rows.push(row::ActiveModel {
+            let row = row::ActiveModel {
                 shard: Set(budget.shard.number()),
                 kind: Set(budget.kind as i16),
                 key_hash: Set(budget.key_hash.to_vec()),
                 full_at: Set(full_at.0),
-            });
+            };
+            if found.iter().any(|found| budget.is_kept_in(found)) { known.push(row) } else { new.push(row) }
         }
-        // One transaction writes at a time, so nobody else has taken the same code since it was asked for.
-        let key = [row::Column::Shard, row::Column::Kind, row::Column::KeyHash];
-        let replace = OnConflict::columns(key).update_column(row::Column::FullAt).to_owned();
-        row::Entity::insert_many(rows).on_conflict(replace).exec_without_returning(&tx.inner).await?;
+        if !known.is_empty() {
+            let key = [Column::Shard, Column::Kind, Column::KeyHash];
+            let replace = OnConflict::columns(key).update_column(Column::FullAt).to_owned();
+            row::Entity::insert_many(known).on_conflict(replace).exec_without_returning(&tx.inner).await?;
+        }
+        // A row that is not there cannot be held: where several write at once, a racer may have just made it.
+        let wanted = new.len() as u64;
+        if wanted > 0 && tx.insert_unless_there(new).await? < wanted {
+            return Err(tx.collision());
+        }
         Ok(verdict)
     }
 
@@ -110,7 +122,9 @@ impl OtpBudget {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn give_back(tx: &Tx, budgets: &[Self]) -> Result<(), StoreError> {
-        for budget in budgets {
+        let mut in_order = budgets.to_vec();
+        in_order.sort_by_key(|budget| (budget.shard, budget.kind as i16, budget.key_hash));
+        for budget in in_order {
             budget.earlier().exec(&tx.inner).await?;
         }
         Ok(())
@@ -137,17 +151,16 @@ impl OtpBudget {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn purge_full(tx: &Tx, before: Millis, limit: u64) -> Result<u64, StoreError> {
-        purge::oldest::<row::Entity>(tx, row::Column::FullAt, before, limit).await
+        purge::oldest::<row::Entity>(tx, Column::FullAt, before, limit).await
     }
 
-    async fn ask_one(conn: impl Into<Conn<'_>>, budgets: Vec<Self>, now: Millis) -> Result<OtpVerdict, StoreError> {
-        let found = Self::rows(&budgets).all(&conn.into().0).await?;
-        let full_at = |budget: &Self| {
-            let row = found.iter().find(|row| row.kind == budget.kind as i16 && row.key_hash == budget.key_hash);
-            row.map(|row| Millis(row.full_at))
-        };
-        let standings = budgets.into_iter().map(|budget| (budget, budget.allowance.ask(full_at(&budget), now)));
-        Ok(OtpVerdict(standings.collect()))
+    async fn ask_one(conn: Conn<'_>, budgets: Vec<Self>, now: Millis) -> Result<OtpVerdict, StoreError> {
+        let found = Self::rows(&budgets).all(&conn.0).await?;
+        Ok(OtpVerdict::of(&budgets, &found, now))
+    }
+
+    fn is_kept_in(&self, row: &row::Model) -> bool {
+        row.kind == self.kind as i16 && row.key_hash == self.key_hash
     }
 
     /// The rows lie in several shards: keys joined by OR, each found by the primary key.
@@ -157,19 +170,27 @@ impl OtpBudget {
     }
 
     fn earlier(&self) -> UpdateMany<row::Entity> {
-        let earlier = Expr::col(row::Column::FullAt).sub(self.allowance.interval_ms());
-        row::Entity::update_many().col_expr(row::Column::FullAt, earlier).filter(self.key())
+        let earlier = Expr::col(Column::FullAt).sub(self.allowance.interval_ms());
+        row::Entity::update_many().col_expr(Column::FullAt, earlier).filter(self.key())
     }
 
     fn key(&self) -> Condition {
         Condition::all()
-            .add(row::Column::Shard.eq(self.shard.number()))
-            .add(row::Column::Kind.eq(self.kind as i16))
-            .add(row::Column::KeyHash.eq(self.key_hash.to_vec()))
+            .add(Column::Shard.eq(self.shard.number()))
+            .add(Column::Kind.eq(self.kind as i16))
+            .add(Column::KeyHash.eq(self.key_hash.to_vec()))
     }
 }
 
 impl OtpVerdict {
+    fn of(budgets: &[OtpBudget], rows: &[row::Model], now: Millis) -> Self {
+        let standing = |budget: &OtpBudget| {
+            let row = rows.iter().find(|row| budget.is_kept_in(row));
+            (*budget, budget.allowance.ask(row.map(|row| Millis(row.full_at)), now))
+        };
+        Self(budgets.iter().map(standing).collect())
+    }
+
     /// Several verdicts as one: what is not the asker's alone comes before the device.
     #[must_use]
     pub fn joined(parts: impl IntoIterator<Item = Self>) -> Self {

@@ -39,12 +39,12 @@ async fn every_row_is_found_by_its_key_and_what_is_full_by_its_time() {
         allowance: Allowance::new(20, 600),
     };
     let read = OtpBudget::rows(&[budget(1), budget(2), budget(3)]).build(DbBackend::Sqlite);
-    let full = row::Column::FullAt.lte(1_790_000_000_500_i64);
+    let full = Column::FullAt.lte(1_790_000_000_500_i64);
     let (next, gone) = (row::Entity::find().filter(full.clone()), row::Entity::delete_many().filter(full));
     for (statement, search, times) in [
         (read, WHOLE_KEY, 3),
         (budget(1).earlier().build(DbBackend::Sqlite), WHOLE_KEY, 1),
-        (next.order_by_asc(row::Column::FullAt).build(DbBackend::Sqlite), "ix_otp_budgets_full", 1),
+        (next.order_by_asc(Column::FullAt).build(DbBackend::Sqlite), "ix_otp_budgets_full", 1),
         (gone.build(DbBackend::Sqlite), "ix_otp_budgets_full", 1),
     ] {
         let plan = plan(&database, statement).await;

@@ -9,7 +9,7 @@ use super::{Change, Ride, RideStatus, Timeouts, row};
 use crate::{
     Passenger, Quote,
     payment::{Payment, PaymentStatus},
-    store::{Committed, Conn, Shards, StoreError, Tx, bound, error::violates_unique},
+    store::{Committed, Conn, Shards, StoreError, Tx, bound},
     value::{DriverId, Id, Millis, Money, Point, Product},
 };
 
@@ -71,23 +71,18 @@ impl Ride {
             driver: None,
             cancellation: None,
         };
-        let insert = row::ride::Entity::insert(row::all(&ride, timeouts, now)?);
-        match insert.exec_without_returning(&tx.inner).await {
-            Ok(_) => {
-                ride.log(tx, &Change::Requested, now).await?;
-                Payment::open(tx, id).await?;
-                Ok(Opened::Opened(Box::new(ride)))
-            }
-            Err(e) if violates_unique(&e, "rides", &["shard", "id"]) => Err(tx.collision()),
-            Err(e) if violates_unique(&e, "rides", &["shard", "quote_id"]) => Ok(Opened::QuoteUsed),
-            Err(e) if violates_unique(&e, "rides", &["shard", "passenger_id"]) => {
-                match Self::find_active(tx, new.passenger_id).await? {
-                    Some(active) => Ok(Opened::AlreadyActive(active.id)),
-                    None => Err(StoreError::Conflict),
-                }
-            }
-            Err(e) => Err(e.into()),
+        if tx.insert_unless_there([row::all(&ride, timeouts, now)?]).await? == 1 {
+            ride.log(tx, &Change::Requested, now).await?;
+            Payment::open(tx, id).await?;
+            return Ok(Opened::Opened(Box::new(ride)));
         }
+        if let Some(active) = Self::find_active(tx, new.passenger_id).await? {
+            return Ok(Opened::AlreadyActive(active.id));
+        }
+        if Self::exists_for_quote(tx, new.quote_id).await? {
+            return Ok(Opened::QuoteUsed);
+        }
+        Err(tx.collision())
     }
 
     /// Commits `next`, which followed from this version by `change`: compare-and-set on the version, then the log.
@@ -134,8 +129,9 @@ impl Ride {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn find(conn: impl Into<Conn<'_>>, id: Id<Self>) -> Result<Option<Self>, StoreError> {
-        let found = row::ride::Entity::find_by_id((id.shard().number(), id.value())).one(&conn.into().0).await?;
-        found.map(Self::try_from).transpose()
+        let conn = conn.into();
+        let query = row::ride::Entity::find_by_id((id.shard().number(), id.value()));
+        conn.hold(query).one(&conn.0).await?.map(Self::try_from).transpose()
     }
 
     /// The passenger's ride; somebody else's does not exist.
@@ -147,11 +143,10 @@ impl Ride {
         passenger_id: Id<Passenger>,
         id: Id<Self>,
     ) -> Result<Option<Self>, StoreError> {
-        let found = row::ride::Entity::find_by_id((passenger_id.shard().number(), id.value()))
-            .filter(row::ride::Column::PassengerId.eq(passenger_id.value()))
-            .one(&conn.into().0)
-            .await?;
-        found.map(Self::try_from).transpose()
+        let conn = conn.into();
+        let query = row::ride::Entity::find_by_id((passenger_id.shard().number(), id.value()))
+            .filter(row::ride::Column::PassengerId.eq(passenger_id.value()));
+        conn.hold(query).one(&conn.0).await?.map(Self::try_from).transpose()
     }
 
     /// The passenger's active ride.
@@ -162,13 +157,12 @@ impl Ride {
         conn: impl Into<Conn<'_>>,
         passenger_id: Id<Passenger>,
     ) -> Result<Option<Self>, StoreError> {
-        let found = row::ride::Entity::find()
+        let conn = conn.into();
+        let query = row::ride::Entity::find()
             .filter(row::ride::Column::Shard.eq(passenger_id.shard().number()))
             .filter(row::ride::Column::PassengerId.eq(passenger_id.value()))
-            .filter(Expr::cust("status < 10"))
-            .one(&conn.into().0)
-            .await?;
-        found.map(Self::try_from).transpose()
+            .filter(Expr::cust("status < 10"));
+        conn.hold(query).one(&conn.0).await?.map(Self::try_from).transpose()
     }
 
     /// Whether a ride was requested with this quote.
@@ -309,11 +303,9 @@ impl Ride {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn find_timed_out(tx: &Tx, id: Id<Self>, now: Millis) -> Result<Option<Self>, StoreError> {
-        let found = row::ride::Entity::find_by_id((id.shard().number(), id.value()))
-            .filter(row::ride::Column::DueAt.lte(now.0))
-            .one(&tx.inner)
-            .await?;
-        found.map(Self::try_from).transpose()
+        let query = row::ride::Entity::find_by_id((id.shard().number(), id.value()))
+            .filter(row::ride::Column::DueAt.lte(now.0));
+        tx.hold(query).one(&tx.inner).await?.map(Self::try_from).transpose()
     }
 
     /// Whether `driver_id` ever accepted the ride, by its log.

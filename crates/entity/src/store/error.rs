@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use sea_orm::{ConnAcquireErr, DbErr};
+use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, sqlx};
 
 use crate::value::IdError;
 
@@ -51,20 +51,59 @@ impl StoreError {
 
 impl From<DbErr> for StoreError {
     fn from(error: DbErr) -> Self {
-        let text = error.to_string();
-        // SQLITE_BUSY (5), SQLITE_LOCKED (6) and SQLITE_FULL (13) have no typed form in the driver's error.
-        let busy = matches!(error, DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))
-            || text.contains("database is locked")
-            || text.contains("database table is locked")
-            || text.contains("database or disk is full")
-            || text.contains("disk I/O error");
-        if busy { Self::Busy(text) } else { Self::Database(error) }
+        if is_busy(&error) { Self::Busy(error.to_string()) } else { Self::Database(error) }
     }
 }
 
-/// Whether `error` is a unique violation that lists exactly these columns (SQLite names columns, not constraints).
-pub(crate) fn violates_unique(error: &DbErr, table: &str, columns: &[&str]) -> bool {
-    let Some(sea_orm::SqlErr::UniqueConstraintViolation(text)) = error.sql_err() else { return false };
-    let listed: Vec<String> = columns.iter().map(|c| format!("{table}.{c}")).collect();
-    text.trim_end().ends_with(&listed.join(", "))
+/// Whether the same call may work later.
+fn is_busy(error: &DbErr) -> bool {
+    if matches!(error, DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)) {
+        return true;
+    }
+    if let Some(code) = sqlstate(error) {
+        return is_busy_state(&code);
+    }
+    match driver_error(error) {
+        // The server went away in the middle of it, or cannot be reached.
+        Some(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed) => true,
+        // SQLITE_BUSY (5), SQLITE_LOCKED (6) and SQLITE_FULL (13) have no typed form in the driver's error.
+        _ => {
+            let text = error.to_string();
+            ["database is locked", "database table is locked", "database or disk is full", "disk I/O error"]
+                .iter()
+                .any(|busy| text.contains(busy))
+        }
+    }
+}
+
+/// SQLSTATEs of PostgreSQL (its manual, appendix A).
+fn is_busy_state(code: &str) -> bool {
+    let class = code.get(..2).unwrap_or_default();
+    // 08 connection exception, 53 insufficient resources, 57P0x the server stops, crashed, or starts.
+    matches!(class, "08" | "53")
+        || matches!(
+            code,
+            // serialization failure, deadlock
+            "40001" | "40P01"
+            // lock timeout, statement timeout or cancel, idle in a transaction for too long
+            | "55P03" | "57014" | "25P03"
+            | "57P01" | "57P02" | "57P03"
+            // read only: the server has become a standby
+            | "25006"
+        )
+}
+
+/// What PostgreSQL calls the error; `None` on another engine or for an error of the connection.
+pub(crate) fn sqlstate(error: &DbErr) -> Option<String> {
+    let said = driver_error(error)?.as_database_error()?;
+    said.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().map(|said| said.code().to_owned())
+}
+
+fn driver_error(error: &DbErr) -> Option<&sqlx::Error> {
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(error))
+        | DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error)) => Some(error),
+        _ => None,
+    }
 }

@@ -2,16 +2,21 @@
 
 mod config;
 mod database;
-pub(crate) mod error;
+mod dsn;
+mod error;
 mod map;
 mod open;
+mod postgres;
 pub(crate) mod purge;
+mod schema;
+mod sqlite;
 mod tx;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 pub use config::{Config, Synchronous};
 pub(crate) use database::Database;
+pub use dsn::Engine;
 pub use error::StoreError;
 use futures_util::future::{BoxFuture, join_all};
 use map::ShardMap;
@@ -19,7 +24,6 @@ use runtime::{
     Entropy,
     task::{Supervisor, TaskError},
 };
-use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
 pub use tx::{Conn, Tx};
 
 use crate::{
@@ -27,7 +31,7 @@ use crate::{
     value::{Id, Shard},
 };
 
-/// How often a transaction is run again because a drawn id was taken.
+/// How often a transaction is run because what it was to insert was there already.
 const DRAWS: u32 = 5;
 
 /// All shards of the platform. Cheap to clone.
@@ -120,7 +124,7 @@ impl Shards {
                 }
                 Err(error) => {
                     if self.count() > 1 {
-                        database.failed(&error);
+                        database.did_not_answer(&error);
                     }
                     last_error = Some(error);
                 }
@@ -207,7 +211,7 @@ impl Shards {
     }
 
     async fn begin(&self, database: usize) -> Result<Tx, StoreError> {
-        let inner = self.0.databases[database].writer.begin_with_options(immediate()).await?;
+        let inner = self.0.databases[database].begin().await?;
         Ok(Tx::new(inner, database, self.clone()))
     }
 }
@@ -215,13 +219,4 @@ impl Shards {
 /// How many rows a list that was put together may have.
 pub(crate) fn bound(limit: u64) -> usize {
     usize::try_from(limit).unwrap_or(usize::MAX)
-}
-
-/// On SQLite a transaction that will write takes the lock at once: a deferred one that upgrades fails when another
-/// one wrote meanwhile.
-fn immediate() -> TransactionOptions {
-    TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..TransactionOptions::default()
-    }
 }

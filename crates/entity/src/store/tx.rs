@@ -5,13 +5,36 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use sea_orm::{ActiveModelTrait, DatabaseExecutor, DatabaseTransaction, EntityName, EntityTrait};
+use sea_orm::{
+    ActiveModelTrait, DatabaseExecutor, DatabaseTransaction, EntityTrait, QuerySelect,
+    sea_query::{LockType, OnConflict, SelectStatement},
+};
 
-use super::{Committed, Shards, StoreError, error::violates_unique};
+use super::{Committed, Engine, Shards, StoreError, database::engine};
 use crate::value::{Id, IdError, Millis, Shard};
 
 /// A shard to read from, or a transaction: what entity methods take.
 pub struct Conn<'c>(pub(crate) DatabaseExecutor<'c>);
+
+impl Conn<'_> {
+    /// What the database runs on.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        engine(&self.0)
+    }
+
+    /// In a transaction: nobody else changes the rows that are found until its end, and what somebody else is changing is
+    /// waited for. Where one transaction writes at a time that is so by itself, and nothing is added. Rows that refer to
+    /// them may still be inserted.
+    pub(crate) fn hold<Q: QuerySelect<QueryStatement = SelectStatement>>(&self, query: Q) -> Q {
+        match self.0 {
+            DatabaseExecutor::Connection(_) => query,
+            DatabaseExecutor::Transaction(_) | DatabaseExecutor::OwnedTransaction(_) => {
+                query.lock(LockType::NoKeyUpdate)
+            }
+        }
+    }
+}
 
 impl<'t> From<&'t Tx> for Conn<'t> {
     fn from(tx: &'t Tx) -> Self {
@@ -39,6 +62,17 @@ impl Tx {
         self.database
     }
 
+    /// What the database runs on.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        engine(&self.inner)
+    }
+
+    /// As [`Conn::hold`].
+    pub(crate) fn hold<Q: QuerySelect<QueryStatement = SelectStatement>>(&self, query: Q) -> Q {
+        query.lock(LockType::NoKeyUpdate)
+    }
+
     /// Draws an id.
     pub(crate) fn draw<T>(&self, now: Millis, shard: Shard) -> Result<Id<T>, IdError> {
         let random = u16::from_be_bytes(self.shards.0.deps.entropy.bytes());
@@ -46,15 +80,25 @@ impl Tx {
     }
 
     /// Inserts a row under an id that was drawn.
-    pub(crate) async fn insert_drawn<A: ActiveModelTrait>(&self, row: A) -> Result<(), StoreError> {
-        match A::Entity::insert(row).exec_without_returning(&self.inner).await {
-            Ok(_) => Ok(()),
-            Err(e) if violates_unique(&e, A::Entity::default().table_name(), &["shard", "id"]) => Err(self.collision()),
-            Err(e) => Err(e.into()),
+    pub(crate) async fn insert_drawn<A: ActiveModelTrait + Send>(&self, row: A) -> Result<(), StoreError> {
+        match self.insert_unless_there([row]).await? {
+            0 => Err(self.collision()),
+            _ => Ok(()),
         }
     }
 
-    /// Says that a drawn id was taken: the transaction is run again with another draw.
+    /// Inserts those rows that violate no key and says how many. An error would be the end of the transaction on some
+    /// engines. Whoever inserts the same is waited for.
+    pub(crate) async fn insert_unless_there<A: ActiveModelTrait + Send>(
+        &self,
+        rows: impl IntoIterator<Item = A> + Send,
+    ) -> Result<u64, StoreError> {
+        let insert = A::Entity::insert_many(rows).on_conflict(OnConflict::new().do_nothing().to_owned());
+        Ok(insert.exec_without_returning(&self.inner).await?)
+    }
+
+    /// Says that what was to be inserted is there already (a drawn id, a row that somebody else just made): the
+    /// transaction is run again.
     pub(crate) fn collision(&self) -> StoreError {
         self.collided.store(true, Ordering::Relaxed);
         StoreError::Collision

@@ -1,77 +1,82 @@
 //! A real database for a test.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 #![allow(unreachable_pub, reason = "shared by test binaries")]
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+mod places;
+mod server;
 
+pub use entity::store::Engine;
 use entity::{
     Change, Message, NewRide, Offer, Opened, OutboxEntry, Passenger, Quote, Ride, Shards, SignedUp, StoreConfig,
     StoreError, Timeouts,
-    store::Deps,
     value::{Currency, Id, Millis, Money, Phone, PhoneHash, Point, Product},
 };
-use runtime::{Entropy, Secret, task::Supervisor};
+pub use places::{Places, WRITERS};
+use sea_orm::DatabaseConnection;
+pub use server::has_postgres;
 
 pub const NOW: Millis = Millis(1_790_000_000_000);
 pub const TIMEOUTS: Timeouts = Timeouts { match_s: 120, pickup_s: 600, boarding_s: 300, trip_s: 3600 };
 
-/// Databases of its own, removed at the end.
+/// Tests that run on SQLite and, where there is a server (`TEST_POSTGRES`), on PostgreSQL.
+#[macro_export]
+macro_rules! on_each_engine {
+    ($(async fn $rule:ident($engine:ident) $test:block)*) => {
+        $(mod $rule {
+            use super::*;
+
+            async fn rule($engine: $crate::database::Engine) $test
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn sqlite() {
+                rule($crate::database::Engine::Sqlite).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn postgres() {
+                if $crate::database::has_postgres() {
+                    rule($crate::database::Engine::Postgres).await;
+                }
+            }
+        })*
+    };
+}
+
+/// Databases of a test's own with a store on them, removed at the end.
 pub struct Database {
-    folder: PathBuf,
-    dsns: Vec<String>,
     pub shards: Shards,
+    places: Places,
 }
 
 impl Database {
-    pub async fn open(name: &str) -> Self {
-        Self::open_with(name, StoreConfig::default()).await
+    pub async fn open(engine: Engine, name: &str) -> Self {
+        Self::open_with(engine, name, StoreConfig::default()).await
     }
 
-    pub async fn open_with(name: &str, config: StoreConfig) -> Self {
-        Self::open_all(name, 1, config).await
+    pub async fn open_with(engine: Engine, name: &str, config: StoreConfig) -> Self {
+        let places = Places::make(engine, name, 1).await;
+        Self { shards: places.store_with(config).await.unwrap(), places }
     }
 
     /// The shards on several databases, in equal parts.
-    pub async fn open_several(name: &str, count: usize) -> Self {
-        Self::open_all(name, count, StoreConfig::default()).await
-    }
-
-    async fn open_all(name: &str, count: usize, config: StoreConfig) -> Self {
-        let folder = std::env::temp_dir().join(format!("gateway-entity-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
-        let dsns: Vec<String> = (1..=count).map(|number| dsn(&folder, number)).collect();
-        let config = StoreConfig { shards: dsns.iter().map(Secret::new).collect(), ..config };
-        let shards = config.build(deps()).await.unwrap();
-        Self { folder, dsns, shards }
+    pub async fn open_several(engine: Engine, name: &str, count: usize) -> Self {
+        let places = Places::make(engine, name, count).await;
+        Self { shards: places.store().await.unwrap(), places }
     }
 
     /// Opens them once more, as a process that starts later does.
     pub async fn open_again(&self) -> Result<Shards, StoreError> {
-        open(&self.dsns).await
+        self.places.store().await
     }
 
-    /// Opens another database, in the same folder say.
-    pub async fn open_at(&self, dsn: &str) -> Result<Shards, StoreError> {
-        open(&[dsn.to_owned()]).await
+    /// A connection of one's own to the database with this place in the list, from 0.
+    pub async fn raw(&self, number: usize) -> DatabaseConnection {
+        self.places.raw(number).await
     }
 
-    /// The first one's.
-    pub fn dsn(&self) -> String {
-        self.dsn_of(0)
-    }
-
-    /// By the place in the list, from 0.
-    pub fn dsn_of(&self, number: usize) -> String {
-        self.dsns[number].clone()
-    }
-
-    /// Everything that the files of the database hold.
+    /// Everything that the files of the databases hold.
     pub fn bytes(&self) -> Vec<u8> {
-        let files = std::fs::read_dir(&self.folder).unwrap();
-        files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect()
+        self.places.bytes()
     }
 
     pub async fn passenger(&self, number: u8) -> Id<Passenger> {
@@ -107,8 +112,16 @@ impl Database {
     }
 
     pub async fn open_ride(&self, passenger_id: Id<Passenger>, quote_id: Id<Quote>) -> Opened {
+        let new = Self::new_ride(passenger_id, quote_id);
+        let open =
+            self.shards.write(passenger_id.shard(), move |tx| Box::pin(Ride::open(tx, new.clone(), &TIMEOUTS, NOW)));
+        let opened: Result<Opened, StoreError> = open.await;
+        opened.unwrap()
+    }
+
+    pub fn new_ride(passenger_id: Id<Passenger>, quote_id: Id<Quote>) -> NewRide {
         let point = Point::from_degrees(40.7, -73.9).unwrap();
-        let new = NewRide {
+        NewRide {
             passenger_id,
             quote_id,
             product: Product::Economy,
@@ -117,11 +130,7 @@ impl Database {
             dropoff: point,
             duration_s: 300,
             pickup_code: "0042".to_owned(),
-        };
-        let open =
-            self.shards.write(passenger_id.shard(), move |tx| Box::pin(Ride::open(tx, new.clone(), &TIMEOUTS, NOW)));
-        let opened: Result<Opened, StoreError> = open.await;
-        opened.unwrap()
+        }
     }
 
     /// The ride of a passenger of its own.
@@ -154,27 +163,5 @@ impl Database {
         let advanced: Result<(), StoreError> = advance.await;
         advanced.unwrap();
         Some(next)
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-fn dsn(folder: &Path, number: usize) -> String {
-    format!("sqlite://{}", folder.join(format!("gateway-{number}.db")).display())
-}
-
-async fn open(dsns: &[String]) -> Result<Shards, StoreError> {
-    StoreConfig { shards: dsns.iter().map(Secret::new).collect(), ..StoreConfig::default() }.build(deps()).await
-}
-
-fn deps() -> Deps {
-    Deps {
-        supervisor: Supervisor::new(&prometheus::Registry::new()).unwrap(),
-        entropy: Entropy::seeded(7),
-        on_commit: Arc::new(|_| {}),
     }
 }

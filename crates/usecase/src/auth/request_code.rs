@@ -118,7 +118,13 @@ impl RequestCode {
         let mut taken: Vec<OtpVerdict> = Vec::with_capacity(others.len() + 1);
         for group in others {
             let Some(shard) = group.first().map(|budget| budget.shard) else { continue };
-            let take = self.shards.write(shard, move |tx| Box::pin(OtpBudget::take(tx, group.clone(), now))).await;
+            let take = self
+                .shards
+                .write(shard, move |tx| {
+                    let group = group.clone();
+                    Box::pin(async move { OtpBudget::take(tx, &group, now).await })
+                })
+                .await;
             match take {
                 Ok(verdict) if verdict.wait_ms() == 0 => taken.push(verdict),
                 Ok(verdict) => {
@@ -160,7 +166,7 @@ impl RequestCode {
                 let (config, keys) = (config.clone(), keys.clone());
                 let (budgets, NewChallenge { phone, phone_hash, code }) = (budgets.clone(), new.clone());
                 Box::pin(async move {
-                    let verdict = OtpBudget::take(tx, budgets, now).await?;
+                    let verdict = OtpBudget::take(tx, &budgets, now).await?;
                     if verdict.wait_ms() > 0 {
                         return Ok((None, verdict));
                     }
