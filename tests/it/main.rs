@@ -12,6 +12,7 @@ mod cors;
 mod crash;
 mod databases;
 mod door;
+mod driver_index;
 mod events;
 mod expiry;
 mod fleet;

@@ -1,5 +1,6 @@
-//! Table `outbox`: what a partner has to be told, written in the transaction that decided it, delivered at least
-//! once, in order for each ride and partner, and removed when it is acknowledged.
+//! Table `outbox`: what has to be done elsewhere (a partner told, a row of another database written), written in the
+//! transaction that decided it, delivered at least once, in order for each ride and partner, and removed when it is
+//! acknowledged.
 
 use std::{fmt, str::FromStr};
 
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Ride,
     store::{Committed, Conn, Shards, StoreError, Tx, bound},
-    value::{Id, IdError, Millis},
+    value::{DriverId, Id, IdError, Millis},
 };
 
 mod row {
@@ -43,15 +44,21 @@ mod row {
 /// How long the node that wrote a message has it to itself, milliseconds: longer than a partner may take.
 pub const LEASE_MS: i64 = 6_000;
 
-/// Messages are numbered `version × 8 + lane + place`, with up to four places in each of two lanes. What one partner
-/// has to be told keeps its order; a partner that is down holds up nobody else.
+/// Messages are numbered `version × 8 + lane + place`, with two places in each of four lanes. What one partner has to be
+/// told keeps its order; a partner that is down holds up nobody else.
 const NUMBERS_A_VERSION: i32 = 8;
-const PLACES_A_LANE: i32 = 4;
-/// The bit of a number that tells the lane.
-const LANE_BIT: i32 = 4;
+const PLACES_A_LANE: i32 = 2;
+/// The bits of a number that tell the lane.
+const LANE_BITS: i32 = 6;
 
-/// What a partner has to be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+const BANK: i32 = 0;
+/// Rows of the driver index. Each may be written before or after any other, so none waits behind another: their databases
+/// do not fail together.
+const INDEX: i32 = 2;
+const DISPATCH: i32 = 4;
+
+/// What has to be done elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Message {
     /// Reserve the fare.
@@ -67,14 +74,20 @@ pub enum Message {
     },
     /// Free what was reserved.
     Void,
+    /// Write that this driver accepted the ride into the driver index, which lies in another database.
+    IndexDriver {
+        /// Who accepted it.
+        driver_id: DriverId,
+    },
 }
 
 impl Message {
     /// Where the lane of the partner who is told begins.
     fn lane(&self) -> i32 {
         match self {
-            Self::Authorise | Self::Capture { .. } | Self::Void => 0,
-            Self::RequestDriver | Self::WithdrawDriver => LANE_BIT,
+            Self::Authorise | Self::Capture { .. } | Self::Void => BANK,
+            Self::RequestDriver | Self::WithdrawDriver => DISPATCH,
+            Self::IndexDriver { .. } => INDEX,
         }
     }
 
@@ -87,6 +100,7 @@ impl Message {
             Self::WithdrawDriver => "withdraw_driver",
             Self::Capture { .. } => "capture",
             Self::Void => "void",
+            Self::IndexDriver { .. } => "index_driver",
         }
     }
 }
@@ -140,11 +154,15 @@ impl OutboxEntry {
     /// [`StoreError`] when the database fails.
     pub async fn append(tx: &Tx, ride: &Ride, messages: &[Message], now: Millis) -> Result<(), StoreError> {
         let mut rows = Vec::with_capacity(messages.len());
-        for (place, message) in (0..PLACES_A_LANE).zip(messages) {
+        for (at, message) in messages.iter().enumerate() {
+            let lane = message.lane();
+            let before = messages[..at].iter().filter(|earlier| earlier.lane() == lane).count();
+            let too_many = || StoreError::corrupt("outbox", "seq", format!("{before} before {}", message.kind()));
+            let place = (0..PLACES_A_LANE).nth(before).ok_or_else(too_many)?;
             rows.push(row::ActiveModel {
                 shard: Set(ride.id.shard().number()),
                 ride_id: Set(ride.id.value()),
-                seq: Set(ride.version * NUMBERS_A_VERSION + message.lane() + place),
+                seq: Set(ride.version * NUMBERS_A_VERSION + lane + place),
                 message: Set(serde_json::to_string(message).map_err(corrupt)?),
                 attempts: Set(0),
                 due_at: Set(Some(now.plus_ms(LEASE_MS).0)),
@@ -159,7 +177,8 @@ impl OutboxEntry {
         Ok(())
     }
 
-    /// The oldest message of a ride to each partner that is not dead: the only ones that may be delivered.
+    /// The messages of a ride that may be delivered: the oldest to each partner that is not dead, and every row of the
+    /// driver index.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -173,7 +192,8 @@ impl OutboxEntry {
             .await?;
         let mut heads: Vec<Self> = Vec::new();
         for row in found {
-            if heads.iter().all(|head| head.key.seq & LANE_BIT != row.seq & LANE_BIT) {
+            let lane = row.seq & LANE_BITS;
+            if lane == INDEX || heads.iter().all(|head| head.key.seq & LANE_BITS != lane) {
                 heads.push(Self::from_row(row)?);
             }
         }
@@ -218,7 +238,8 @@ impl OutboxEntry {
         let is_head = format!(
             "NOT EXISTS (SELECT 1 FROM outbox AS earlier WHERE earlier.shard = outbox.shard \
              AND earlier.ride_id = outbox.ride_id AND earlier.seq < outbox.seq \
-             AND (earlier.seq & {LANE_BIT}) = (outbox.seq & {LANE_BIT}) AND earlier.due_at IS NOT NULL)"
+             AND (earlier.seq & {LANE_BITS}) = (outbox.seq & {LANE_BITS}) AND (outbox.seq & {LANE_BITS}) <> {INDEX} \
+             AND earlier.due_at IS NOT NULL)"
         );
         row::Entity::find()
             .select_only()

@@ -4,8 +4,13 @@
 mod database;
 
 use database::{Database, NOW, TIMEOUTS};
-use entity::{Change, Message, OutboxEntry, Ride, StoreError, Tx, outbox::LEASE_MS, value::Millis};
+use entity::{
+    Change, Message, OutboxEntry, OutboxKey, Ride, StoreError, Tx,
+    outbox::LEASE_MS,
+    value::{DriverId, Millis},
+};
 use futures_util::future::BoxFuture;
+use sea_orm::ConnectionTrait;
 
 async fn write<T: Send + 'static>(
     database: &Database,
@@ -28,7 +33,7 @@ on_each_engine! {
         database.append(&later, &[Message::Void, Message::RequestDriver]).await;
 
         let first = heads(&database, &ride).await;
-        let told: Vec<_> = first.iter().map(|head| head.message).collect();
+        let told: Vec<_> = first.iter().map(|head| head.message.clone()).collect();
         assert_eq!(told, [Message::Capture { amount: 5 }, Message::WithdrawDriver]);
 
         // The bank fails: its next message waits with it, dispatch goes on.
@@ -41,7 +46,7 @@ on_each_engine! {
             })
         })
         .await;
-        let told: Vec<_> = heads(&database, &ride).await.iter().map(|head| head.message).collect();
+        let told: Vec<_> = heads(&database, &ride).await.into_iter().map(|head| head.message).collect();
         assert_eq!(told, [Message::Capture { amount: 5 }, Message::RequestDriver]);
     }
 
@@ -133,5 +138,48 @@ on_each_engine! {
         // A change that leaves the status does not put the deadline off again.
         database.change(&ride, Change::PaymentAuthorised, set_back).await.unwrap();
         assert_eq!(listed(set_back.plus_s(TIMEOUTS.match_s)).await, [ride.id]);
+    }
+
+    async fn rows_of_the_driver_index_wait_for_nobody(engine) {
+        let database = Database::open(engine, "index-lane").await;
+        let ride = database.ride(1).await;
+        let index = |driver: &str| Message::IndexDriver { driver_id: DriverId::parse(driver).unwrap() };
+        database.append(&ride, &[Message::Authorise, index("d1"), index("d2")]).await;
+        let told: Vec<_> = heads(&database, &ride).await.into_iter().map(|head| head.message).collect();
+        assert_eq!(told, [Message::Authorise, index("d1"), index("d2")]);
+        let first = heads(&database, &ride).await[1].key;
+        let (again_at, now) = (NOW.plus_ms(LEASE_MS * 10), NOW.plus_ms(LEASE_MS));
+        write(&database, &ride, move |tx| {
+            Box::pin(async move {
+                OutboxEntry::put_off(tx, first, Some(again_at), "down", NOW).await?;
+                OutboxEntry::acknowledge(tx, OutboxKey { seq: first.seq - 2, ..first }).await
+            })
+        })
+        .await;
+        let due = OutboxEntry::due_rides(&database.shards, now, LEASE_MS * 20, 10).await.unwrap();
+        assert_eq!(due, [ride.id], "the second row is due behind the first, which is put off");
+    }
+
+    async fn messages_that_were_numbered_before_there_was_a_third_lane_keep_their_place(engine) {
+        let database = Database::open(engine, "numbered-before").await;
+        let ride = database.ride(1).await;
+        database.append(&ride, &[Message::Capture { amount: 5 }, Message::WithdrawDriver]).await;
+        // The second message of a version had place 1 in its lane, whatever the first one was.
+        let raw = database.raw(0).await;
+        raw.execute_unprepared("UPDATE outbox SET seq = 13 WHERE seq = 12").await.unwrap();
+        database.append(&Ride { version: 2, ..ride.clone() }, &[Message::RequestDriver]).await;
+        let told: Vec<_> = heads(&database, &ride).await.into_iter().map(|head| head.message).collect();
+        assert_eq!(told, [Message::Capture { amount: 5 }, Message::WithdrawDriver]);
+    }
+
+    async fn a_version_leaves_no_more_messages_than_it_has_numbers(engine) {
+        let database = Database::open(engine, "numbers").await;
+        let ride = database.ride(1).await;
+        let append = database.shards.write(ride.id.shard(), move |tx| {
+            let ride = ride.clone();
+            Box::pin(async move { OutboxEntry::append(tx, &ride, &[const { Message::Void }; 3], NOW).await })
+        });
+        assert!(matches!(append.await, Err(StoreError::Corrupt { .. })), "none is dropped in silence");
+        assert_eq!(OutboxEntry::depth(&database.shards).await.unwrap(), (0, 0));
     }
 }

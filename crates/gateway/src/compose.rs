@@ -185,7 +185,8 @@ impl Node {
         let area = pricing.area().ok_or("pricing.area is not a box")?;
         let shards = || self.shards.clone();
         let positions = Positions::default();
-        let drive_ride = Arc::new(DriveRide { config: rides.clone(), shards: shards() });
+        let driver_index = settings.driver_index.clone().build(shards());
+        let drive_ride = Arc::new(DriveRide { config: rides.clone(), shards: shards(), driver_index });
         let end_ride = Arc::new(EndRide { config: rides.clone(), shards: shards() });
         let report_location = Arc::new(ReportLocation { positions: positions.clone() });
 

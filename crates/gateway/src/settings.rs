@@ -16,6 +16,7 @@ pub(crate) struct Settings {
     pub(crate) quotes: usecase::quotes::Config,
     pub(crate) rides: usecase::rides::Config,
     pub(crate) pricing: usecase::pricing::Config,
+    pub(crate) driver_index: usecase::driver_index::Config,
     pub(crate) relay: usecase::relay::Config,
     pub(crate) runtime: runtime::Config,
 }
@@ -38,6 +39,7 @@ impl Settings {
             quotes: sections.take("quotes", usecase::quotes::Config::validate),
             rides: sections.take("rides", usecase::rides::Config::validate),
             pricing: sections.take("pricing", usecase::pricing::Config::validate),
+            driver_index: sections.take("driver_index", usecase::driver_index::Config::validate),
             relay: sections.take("relay", usecase::relay::Config::validate),
             runtime: sections.take("runtime", runtime::Config::validate),
         };

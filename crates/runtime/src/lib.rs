@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod config;
 pub mod entropy;
+pub mod failpoint;
 pub mod origin;
 pub mod stopwatch;
 pub mod task;

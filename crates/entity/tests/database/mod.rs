@@ -143,11 +143,11 @@ impl Database {
         }
     }
 
-    pub async fn append(&self, ride: &Ride, messages: &'static [Message]) {
-        let ride = ride.clone();
+    pub async fn append(&self, ride: &Ride, messages: &[Message]) {
+        let (ride, messages) = (ride.clone(), messages.to_vec());
         let append = self.shards.write::<_, StoreError, _>(ride.id.shard(), move |tx| {
-            let ride = ride.clone();
-            Box::pin(async move { OutboxEntry::append(tx, &ride, messages, NOW).await })
+            let (ride, messages) = (ride.clone(), messages.clone());
+            Box::pin(async move { OutboxEntry::append(tx, &ride, &messages, NOW).await })
         });
         append.await.unwrap();
     }

@@ -5,10 +5,11 @@ use entity::{
     value::{Id, Millis, Money},
 };
 use futures_util::future::try_join_all;
-use runtime::task::catch_panic;
+use runtime::{failpoint, task::catch_panic};
 
 use super::Relay;
 use crate::{
+    driver_index::{failpoints, write_row},
     port::{Authorisation, DispatchRequest, PARTNER_TIMEOUT, PartnerError, within_timeout},
     rides::{ChangeError, commit},
 };
@@ -19,7 +20,7 @@ const LEASE_MARGIN_MS: i64 = PARTNER_TIMEOUT.as_millis() as i64 + 2_000;
 /// Payments that can still be taken or freed.
 const OPEN: [PaymentStatus; 3] = [PaymentStatus::Pending, PaymentStatus::Authorised, PaymentStatus::Failed];
 
-/// What a partner said.
+/// What a partner said, or came of what was done for one.
 enum Said {
     /// Done, or no longer wanted: only acknowledge.
     Done,
@@ -29,6 +30,8 @@ enum Said {
     Captured(i64),
     /// What was reserved is free.
     Voided,
+    /// The driver index has the row.
+    Indexed,
 }
 
 impl Relay {
@@ -57,9 +60,16 @@ impl Relay {
         }
         let Some(ride) = Ride::find(self.shards.read(ride_id.shard()), ride_id).await? else { return Ok(false) };
         // A partner's code that panics is a partner that failed.
-        let said = catch_panic(self.tell(&ride, entry.message)).await;
+        let said = catch_panic(self.tell(&ride, &entry.message)).await;
         match said.unwrap_or_else(|panic| Err(PartnerError::Unavailable(panic))) {
-            Ok(said) => self.record(entry, said).await.map(|()| true),
+            Ok(said) => {
+                let indexed = matches!(said, Said::Indexed);
+                self.record(entry, said).await?;
+                if indexed {
+                    failpoint::reach(failpoints::OUTBOX_ACKNOWLEDGED);
+                }
+                Ok(true)
+            }
             Err(error) => self.put_off(entry, &error).await.map(|()| false),
         }
     }
@@ -80,7 +90,7 @@ impl Relay {
             .await
     }
 
-    async fn tell(&self, ride: &Ride, message: Message) -> Result<Said, PartnerError> {
+    async fn tell(&self, ride: &Ride, message: &Message) -> Result<Said, PartnerError> {
         match message {
             // The ride ended before anybody was asked: what follows it in the order frees what there is.
             Message::Authorise if ride.status.is_terminal() => Ok(Said::Done),
@@ -102,10 +112,13 @@ impl Relay {
             Message::WithdrawDriver if ride.driver.is_some() && !ride.status.is_terminal() => Ok(Said::Done),
             Message::WithdrawDriver => within_timeout(self.dispatch.withdraw(ride.id)).await.map(|()| Said::Done),
             Message::Capture { amount } => {
-                let call = self.payments.capture(ride.id, Money::new(amount, ride.fare.currency));
-                within_timeout(call).await.map(|()| Said::Captured(amount))
+                let call = self.payments.capture(ride.id, Money::new(*amount, ride.fare.currency));
+                within_timeout(call).await.map(|()| Said::Captured(*amount))
             }
             Message::Void => within_timeout(self.payments.void(ride.id)).await.map(|()| Said::Voided),
+            Message::IndexDriver { driver_id } => {
+                write_row(&self.shards, ride.id, driver_id).await.map(|()| Said::Indexed)
+            }
         }
     }
 
@@ -122,7 +135,7 @@ impl Relay {
                         return Ok(());
                     }
                     match *said {
-                        Said::Done => Ok(()),
+                        Said::Done | Said::Indexed => Ok(()),
                         Said::Authorisation(answer) => authorised(tx, key.ride_id, answer, &timeouts, now).await,
                         Said::Captured(amount) => {
                             let _ = Payment::advance(tx, key.ride_id, &OPEN, PaymentStatus::Captured, amount).await?;
@@ -140,25 +153,31 @@ impl Relay {
 
     async fn put_off(&self, entry: &OutboxEntry, error: &PartnerError) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let (key, message, attempts) = (entry.key, entry.message, entry.attempts + 1);
+        let (key, message, attempts) = (entry.key, entry.message.clone(), entry.attempts + 1);
         // These two are given up when the ride ends, which it does by itself.
         let until_the_ride_ends = matches!(message, Message::Authorise | Message::RequestDriver);
+        // This one never: the ride's log says that the row is there.
+        let for_ever = matches!(message, Message::IndexDriver { .. });
         let backoff = self.backoff_ms(entry.attempts, key.ride_id);
         let backoff = if until_the_ride_ends { backoff.min(5_000) } else { backoff };
-        let dead = !until_the_ride_ends && attempts >= self.config.max_attempts;
+        let many = attempts >= self.config.max_attempts;
+        let dead = many && !until_the_ride_ends && !for_ever;
         let due_at = (!dead).then(|| now.plus_ms(backoff));
         if dead {
             tracing::error!(message = message.kind(), %key, attempts, %error, "given up: a dead letter");
+        } else if many && for_ever {
+            tracing::error!(message = message.kind(), %key, attempts, backoff, %error, "still failing, tried again later");
         } else {
             tracing::warn!(message = message.kind(), %key, attempts, backoff, %error, "a partner failed, tried again later");
         }
+        let moves_money = matches!(message, Message::Capture { .. } | Message::Void);
         let text = error.to_string();
         self.shards
             .write(key.ride_id.shard(), move |tx| {
                 let text = text.clone();
                 Box::pin(async move {
                     OutboxEntry::put_off(tx, key, due_at, &text, now).await?;
-                    if dead && matches!(message, Message::Capture { .. } | Message::Void) {
+                    if dead && moves_money {
                         let _ = Payment::advance(tx, key.ride_id, &OPEN, PaymentStatus::Failed, 0).await?;
                     }
                     Ok(())

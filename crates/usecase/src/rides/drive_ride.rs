@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use entity::{
-    Actor, Change, Driver, DriverRide, Illegal, Ride, RideStatus, Shards, StoreError, Tx,
+    Actor, Change, Driver, Illegal, Ride, RideStatus, Shards, StoreError, Tx,
     value::{DriverId, Id, Millis},
 };
 use subtle::ConstantTimeEq;
 
 use super::{Config, commit};
+use crate::driver_index::{DriverIndex, Way};
 
 /// What dispatch says.
 #[derive(Clone)]
@@ -71,6 +72,8 @@ pub struct DriveRide {
     pub config: Arc<Config>,
     /// Where rides are kept.
     pub shards: Shards,
+    /// Which rides a driver accepted.
+    pub driver_index: DriverIndex,
 }
 
 impl DriveRide {
@@ -79,37 +82,27 @@ impl DriveRide {
     /// # Errors
     /// See [`Error`].
     pub async fn run(&self, command: Command, now: Millis) -> Result<Ride, Error> {
-        let config = self.config.clone();
         let (ride_id, driver_id) = (command.ride_id, command.driver_id.clone());
-        let index = DriverRide::shard(&driver_id);
-        let is_elsewhere = !self.shards.same_database(ride_id.shard(), index);
-        let accepts_elsewhere = is_elsewhere && matches!(command.step, Step::Accept { .. });
-        let ride = self
-            .shards
-            .write_first(ride_id.shard(), move |tx| {
-                let (config, command) = (config.clone(), command.clone());
-                Box::pin(async move { step(tx, &command, &config, is_elsewhere, now).await })
-            })
-            .await?;
-        if accepts_elsewhere {
-            // A driver who is not told of the success accepts again, and the row is written then.
-            let record = self.shards.write::<_, StoreError, _>(index, move |tx| {
-                let driver_id = driver_id.clone();
-                Box::pin(async move { DriverRide::record(tx, &driver_id, ride_id).await })
-            });
-            record.await?;
+        match command.step {
+            Step::Accept { .. } => {
+                let take = |way| self.write(command, Some(way), now);
+                self.driver_index.accept(ride_id, &driver_id, take).await
+            }
+            Step::Arrive | Step::Start { .. } | Step::Complete | Step::Release => self.write(command, None, now).await,
         }
-        Ok(ride)
+    }
+
+    async fn write(&self, command: Command, index: Option<Way>, now: Millis) -> Result<Ride, Error> {
+        let config = self.config.clone();
+        let work = self.shards.write_first(command.ride_id.shard(), move |tx| {
+            let (config, command) = (config.clone(), command.clone());
+            Box::pin(async move { step(tx, &command, &config, index, now).await })
+        });
+        work.await
     }
 }
 
-async fn step(
-    tx: &Tx,
-    command: &Command,
-    config: &Config,
-    index_is_elsewhere: bool,
-    now: Millis,
-) -> Result<Ride, Error> {
+async fn step(tx: &Tx, command: &Command, config: &Config, index: Option<Way>, now: Millis) -> Result<Ride, Error> {
     let ride = Ride::find(tx, command.ride_id).await?.ok_or(Error::NotFound)?;
     let change = match &command.step {
         Step::Accept { driver, pickup_eta_s } => {
@@ -140,9 +133,8 @@ async fn step(
         }
     }
     let next = commit::<Error>(tx, &ride, &change, &config.timeouts(), now).await?;
-    if to == RideStatus::Accepted && !index_is_elsewhere {
-        // One database: the driver index is written in the same transaction.
-        DriverRide::record(tx, &command.driver_id, ride.id).await?;
+    if let Some(index) = index {
+        index.record(tx, &next, &command.driver_id, now).await?;
     }
     Ok(next)
 }
