@@ -5,7 +5,7 @@ use sea_orm::{ActiveValue::Set, entity::prelude::*};
 
 use crate::{
     Passenger,
-    store::{StoreError, Tx, purge},
+    store::{Conn, StoreError, Tx, purge},
     value::{Id, Millis},
 };
 
@@ -78,6 +78,15 @@ impl Session {
         })
         .await?;
         Ok(Self { id, passenger_id, device_id: device_id.to_owned(), generation: 1 })
+    }
+
+    /// Whether there is such a session, not expired.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn is_open(conn: impl Into<Conn<'_>>, id: Id<Self>, now: Millis) -> Result<bool, StoreError> {
+        let found = row::Entity::find_by_id((id.shard().number(), id.value())).one(&conn.into().0).await?;
+        Ok(found.is_some_and(|found| found.expires_at > now.0))
     }
 
     /// Uses up the token of `generation`. The token before the newest gives the newest again for `grace_ms` after

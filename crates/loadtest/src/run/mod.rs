@@ -41,6 +41,9 @@ use target::Target;
 
 use crate::outage::Halt;
 
+/// The setting that a control run must be able to make.
+const POLICIES: &str = "GATEWAY__TRAFFIC__POLICIES";
+
 /// Runs a scenario; whether every check held.
 ///
 /// # Errors
@@ -108,6 +111,10 @@ fn chosen(options: &RunOptions) -> Result<Scenario, String> {
         return Err(
             "this scenario's rates are multiples: say of what with --rate, or let it be measured with --server".into(),
         );
+    }
+    // What this process's environment says wins over what the tool would set.
+    if scenario.control && std::env::var_os(POLICIES).is_some() {
+        return Err(format!("a control run has policies of its own, with the shedding off: unset {POLICIES}"));
     }
     if scenario.control && options.server.is_none() {
         return Err("only a server of this tool's own (--server) can have its shedding off".into());

@@ -57,6 +57,10 @@ impl Refresh {
         let (session_id, generation) = parse(&self.keys, refresh_token).ok_or(Error::Invalid)?;
         let expires_at = now.plus_s(self.config.session_ttl_s);
         let grace_ms = i64::from(self.config.refresh_grace_s) * 1000;
+        // Tokens of sessions that are gone stay signed; whoever goes on sending one must not keep the writer busy.
+        if !Session::is_open(self.shards.read(session_id.shard()), session_id, now).await? {
+            return Err(Error::Invalid);
+        }
         // A reuse is an outcome, not an error, inside the transaction: the revocation must be committed.
         let rotation = self
             .shards
