@@ -13,7 +13,10 @@ use actix_web::{
     http::header::{CONTENT_LENGTH, HttpDate},
     rt::net::TcpStream,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Sleep,
+};
 
 use super::{
     Door,
@@ -26,6 +29,10 @@ const READ_AT_ONCE: usize = 8 * 1024;
 /// What is taken from a connection that is cut off, unread, so that its client gets to see why.
 const THROWN_AWAY: usize = 6 * READ_AT_ONCE;
 
+/// How long a connection that sent without end is kept afterwards, unread, unless somebody needs its place: whoever does it
+/// again and again does it at this pace.
+const HELD: Duration = Duration::from_secs(1);
+
 /// What may be left of a body that nobody wanted, in largest bodies.
 const SKIPPED_BODIES: usize = 4;
 
@@ -35,6 +42,8 @@ pub(crate) struct Guarded {
     /// Bytes read since the others had their turn.
     read: usize,
     has_ended: bool,
+    /// Until when a connection that sent without end is kept.
+    held: Option<Pin<Box<Sleep>>>,
 }
 
 /// A request that is under way: from its head to the end of its answer.
@@ -42,7 +51,7 @@ pub(super) struct UnderWay(Line);
 
 impl Guarded {
     pub(super) fn new(tcp: TcpStream, place: Place) -> Self {
-        Self { tcp, place, read: 0, has_ended: false }
+        Self { tcp, place, read: 0, has_ended: false, held: None }
     }
 
     /// What a request on this connection tells it with.
@@ -75,7 +84,14 @@ impl Guarded {
             }
             if verdict == Verdict::Endless {
                 self.throw_away();
+                self.held = Some(Box::pin(tokio::time::sleep(HELD)));
             }
+        }
+        if let Some(held) = &mut self.held
+            && self.place.slot.verdict() != Verdict::MakeRoom
+        {
+            self.place.slot.wake_later(cx.waker());
+            ready!(held.as_mut().poll(cx));
         }
         Poll::Ready(if verdict == Verdict::Stalled { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) })
     }
