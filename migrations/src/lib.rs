@@ -8,6 +8,7 @@ use sea_orm_migration::prelude::*;
 mod m0001_passenger_rides;
 mod m0002_quotes_expiry;
 mod m0003_otp_budgets;
+mod m0004_shard_map;
 
 /// Applies the steps in order and remembers which were applied.
 pub struct Migrator;
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_passenger_rides::Step),
             Box::new(m0002_quotes_expiry::Step),
             Box::new(m0003_otp_budgets::Step),
+            Box::new(m0004_shard_map::Step),
         ]
     }
 }

@@ -106,7 +106,7 @@ fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     tokio.block_on(async { signals::outlive_file_limits() })?;
     match command {
         Command::Migrate => {
-            let applied = tokio.block_on(settings.store.migrate())?;
+            let applied = tokio.block_on(settings.store.migrate(&runtime::Entropy::system()))?;
             tracing::info!(applied, "migrated");
             Ok(())
         }

@@ -1,18 +1,74 @@
 //! Which database holds a shard.
 
+use std::fmt;
+
 use crate::value::Shard;
 
-/// The databases by their place in `store.shards`, from 0.
-pub(crate) struct ShardMap(Vec<usize>);
+/// The databases by their place in `store.shards`, from 0, and how often each shard has moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ShardMap {
+    /// One more with each move; the same in every database.
+    pub(super) version: i32,
+    places: Vec<Place>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// From 0.
+    pub(super) database: usize,
+    pub(super) epoch: i32,
+}
 
 impl ShardMap {
-    /// Neighbouring shards lie together, in as many equal parts as there are databases.
-    pub(crate) fn by_range(databases: usize) -> Self {
-        Self(Shard::all().map(|shard| usize::from(shard.index()) * databases / usize::from(Shard::COUNT)).collect())
+    /// The first version: neighbouring shards lie together, in as many equal parts as there are databases.
+    pub(super) fn by_range(databases: usize) -> Self {
+        let place = |shard: Shard| usize::from(shard.index()) * databases / usize::from(Shard::COUNT);
+        Self { version: 1, places: Shard::all().map(|shard| Place { database: place(shard), epoch: 1 }).collect() }
     }
 
-    pub(crate) fn database_of(&self, shard: Shard) -> usize {
-        self.0[usize::from(shard.index())]
+    /// As it was stored: a place for every shard, in their order; `None` when one is missing.
+    pub(super) fn stored(version: i32, places: Vec<Place>) -> Option<Self> {
+        (places.len() == usize::from(Shard::COUNT)).then_some(Self { version, places })
+    }
+
+    pub(super) fn database_of(&self, shard: Shard) -> usize {
+        self.places[usize::from(shard.index())].database
+    }
+
+    pub(super) fn places(&self) -> impl Iterator<Item = (Shard, Place)> {
+        Shard::all().zip(self.places.iter().copied())
+    }
+
+    /// The shards of a database, for people.
+    pub(super) fn held_by(&self, database: usize) -> Held {
+        Held(self.places().filter(|(_, place)| place.database == database).map(|(shard, _)| shard.index()).collect())
+    }
+
+    /// The last of the databases that hold a shard, from 0.
+    pub(super) fn last_database(&self) -> usize {
+        self.places.iter().map(|place| place.database).max().unwrap_or(0)
+    }
+}
+
+/// Shards of a database, shown as ranges.
+pub(super) struct Held(Vec<u16>);
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("no shard");
+        }
+        f.write_str("shards ")?;
+        let runs: Vec<&[u16]> = self.0.chunk_by(|a, b| a + 1 == *b).collect();
+        for (place, run) in runs.iter().enumerate() {
+            let separator = if place == 0 { "" } else { ", " };
+            match run {
+                [one] => write!(f, "{separator}{one}")?,
+                [first, .., last] => write!(f, "{separator}{first}…{last}")?,
+                [] => {}
+            }
+        }
+        Ok(())
     }
 }
 
@@ -26,10 +82,21 @@ mod tests {
             let map = ShardMap::by_range(databases);
             let held: Vec<usize> = Shard::all().map(|shard| map.database_of(shard)).collect();
             assert!(held.is_sorted(), "neighbours lie together");
+            assert_eq!(map.last_database(), databases - 1);
             for database in 0..databases {
                 let shards = held.iter().filter(|held| **held == database).count();
                 assert!(shards.abs_diff(1024 / databases) <= 1, "{database} of {databases} holds {shards}");
             }
         }
+    }
+
+    #[test]
+    fn what_a_database_holds_is_shown_as_ranges() {
+        let mut map = ShardMap::by_range(3);
+        assert_eq!(map.held_by(1).to_string(), "shards 342…682");
+        assert_eq!(map.held_by(3).to_string(), "no shard");
+        map.places[17].database = 2;
+        assert_eq!(map.held_by(0).to_string(), "shards 0…16, 18…341");
+        assert_eq!(map.held_by(2).to_string(), "shards 17, 683…1023");
     }
 }

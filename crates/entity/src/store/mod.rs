@@ -4,8 +4,10 @@ mod config;
 mod database;
 mod dsn;
 mod error;
+mod identity;
 mod line;
 mod map;
+mod muster;
 mod nice;
 mod open;
 mod postgres;
@@ -14,7 +16,7 @@ mod schema;
 mod sqlite;
 mod tx;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 pub use config::{Config, Synchronous};
 pub(crate) use database::Database;
@@ -44,6 +46,8 @@ pub struct Shards(Arc<Inner>);
 struct Inner {
     databases: Vec<Database>,
     map: ShardMap,
+    /// How long a database may take to say what is due there.
+    patience: Duration,
     deps: Deps,
 }
 
@@ -117,7 +121,12 @@ impl Shards {
     where
         F: Future<Output = Result<Vec<T>, StoreError>>,
     {
-        let answers = join_all(self.databases().map(|database| ask(database.conn()))).await;
+        // Only a read may be given up on: a transaction would go on in an unknown state.
+        let patient = |database: &'c Database| async {
+            let answer = tokio::time::timeout(self.0.patience, ask(database.conn())).await;
+            answer.unwrap_or_else(|_| Err(StoreError::Busy(format!("no answer in {:?}", self.0.patience))))
+        };
+        let answers = join_all(self.databases().map(patient)).await;
         let (mut found, mut last_error, mut answered) = (Vec::new(), None, false);
         for (database, answer) in self.databases().zip(answers) {
             match answer {

@@ -3,48 +3,51 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
+use runtime::Entropy;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 
 use super::{
     Config, Database, Deps, Inner, ShardMap, Shards, StoreError,
     database::{Name, begin},
     dsn::Dsn,
+    identity::Identity,
     line::Line,
+    muster::{self, Start},
     postgres, schema, sqlite,
 };
 
+/// How often the databases are asked again when somebody else makes the store at the same time.
+const RACES: u32 = 5;
+
 impl Config {
-    /// Opens the databases and applies the migrations they lack; nothing is written unless all of them can be opened.
+    /// Opens the databases and applies the migrations they lack; nothing is written unless all of them can be opened and are
+    /// those of one store, in their places.
     ///
     /// # Errors
-    /// [`StoreError::Open`] names the database that cannot be opened or is not one of ours.
+    /// [`StoreError::Open`] names the database that cannot be opened or is not the one that belongs there.
     pub async fn build(self, deps: Deps) -> Result<Shards, StoreError> {
         let opened = self.open().await?;
+        let (map, _) = settle(&opened, &deps.entropy).await?;
         let mut databases = Vec::with_capacity(opened.len());
         for (name, migrator) in opened {
-            let open = async {
-                schema::apply_missing(&migrator, &name).await?;
-                can_write(&migrator).await?;
-                let (writer, readers) = self.pools(&name.dsn, migrator).await?;
-                let line = Line::new(self.turns(&name.dsn), self.acquire_timeout());
-                Ok(Database { name: name.clone(), line, writer, readers })
-            };
-            databases.push(open.await.map_err(|error| cannot("open", &name, &error))?);
+            let line = Line::new(self.turns(&name.dsn), self.acquire_timeout());
+            let pools = self.pools(&name.dsn, migrator).await;
+            let (writer, readers) = pools.map_err(|error| cannot("open", &name, &error))?;
+            tracing::info!(database = %name, holds = %map.held_by(name.number), "opened");
+            databases.push(Database { name, line, writer, readers });
         }
-        let map = ShardMap::by_range(databases.len());
-        Ok(Shards(Arc::new(Inner { databases, map, deps })))
+        // A connection, and twice that for the statement.
+        let patience = self.acquire_timeout() * 3;
+        Ok(Shards(Arc::new(Inner { databases, map, patience, deps })))
     }
 
-    /// Applies the migrations that are missing and says how many there were, in all databases together.
+    /// Applies the migrations that are missing and says how many there were, in all databases together. At the first start
+    /// each is given its part of the shards.
     ///
     /// # Errors
     /// As [`Config::build`].
-    pub async fn migrate(self) -> Result<usize, StoreError> {
-        let mut applied = 0;
-        for (name, migrator) in self.open().await? {
-            let steps = schema::apply_missing(&migrator, &name).await;
-            applied += steps.map_err(|error| cannot("migrate", &name, &error))?;
-        }
+    pub async fn migrate(self, entropy: &Entropy) -> Result<usize, StoreError> {
+        let (_, applied) = settle(&self.open().await?, entropy).await?;
         Ok(applied)
     }
 
@@ -52,7 +55,12 @@ impl Config {
     /// start before anything has changed.
     async fn open(&self) -> Result<Vec<(Name, DatabaseConnection)>, StoreError> {
         let opening = self.names()?.into_iter().map(|name| async {
-            let opened = self.open_one(&name.dsn).await;
+            let open = async {
+                let migrator = self.open_one(&name.dsn).await?;
+                can_write(&migrator).await?;
+                Ok(migrator)
+            };
+            let opened = open.await;
             opened.map_err(|error| cannot("open", &name, &error)).map(|migrator| (name, migrator))
         });
         join_all(opening).await.into_iter().collect()
@@ -101,6 +109,54 @@ impl Config {
 
     pub(super) fn acquire_timeout(&self) -> Duration {
         Duration::from_secs(u64::from(self.acquire_timeout_s))
+    }
+}
+
+/// Makes sure that these are the databases of one store, then brings their schema up to date and gives a part to those that
+/// have none. Where every shard lies, and how many steps were applied.
+async fn settle(databases: &[(Name, DatabaseConnection)], entropy: &Entropy) -> Result<(ShardMap, usize), StoreError> {
+    let mut applied = 0;
+    for _ in 0..RACES {
+        let start = ask_all(databases).await?;
+        for (name, connection) in databases {
+            let steps = schema::apply_missing(connection, name).await;
+            applied += steps.map_err(|error| cannot("migrate", name, &error))?;
+        }
+        match start {
+            Start::First => {
+                let store = i64::from_be_bytes(entropy.bytes()) & i64::MAX;
+                if let Some(map) = muster::give_parts(databases, store).await? {
+                    return Ok((map, applied));
+                }
+            }
+            Start::Known { identity, map, joining } => {
+                for place in joining {
+                    let (name, connection) = &databases[place];
+                    muster::join(name, connection, Identity { place, ..identity }, &map).await?;
+                    tracing::info!(database = %name, "it is new and holds no shard until one is moved to it");
+                }
+                return Ok((map, applied));
+            }
+        }
+    }
+    Err(StoreError::Busy("somebody else makes the store at the same time".to_owned()))
+}
+
+/// What the start has to do. Another node may make the store while the databases are asked one after the other: what looks
+/// wrong must look the same again.
+async fn ask_all(databases: &[(Name, DatabaseConnection)]) -> Result<Start, StoreError> {
+    let names: Vec<&Name> = databases.iter().map(|(name, _)| name).collect();
+    let mut before = None;
+    loop {
+        let mut found = Vec::with_capacity(databases.len());
+        for (name, connection) in databases {
+            found.push(muster::ask(connection).await.map_err(|error| cannot("open", name, &error))?);
+        }
+        match muster::judge(&names, &found) {
+            Ok(start) => return Ok(start),
+            Err(wrong) if before.as_ref() == Some(&found) => return Err(StoreError::Open(wrong)),
+            Err(_) => before = Some(found),
+        }
     }
 }
 

@@ -60,7 +60,9 @@ pub(super) async fn for_migrations(
     options: &PgConnectOptions,
     wait: Duration,
 ) -> Result<DatabaseConnection, sqlx::Error> {
-    connect(options.clone().options([("lock_timeout", "60000")]), 1, wait).await
+    // That a table is there already is no news: the migration library asks for its own again and again.
+    let limits = [("lock_timeout", "60000"), ("client_min_messages", "warning")];
+    connect(options.clone().options(limits), 1, wait).await
 }
 
 async fn connect(

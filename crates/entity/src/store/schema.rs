@@ -9,7 +9,7 @@ use sea_orm_migration::{IntoSchemaManagerConnection, MigratorTrait};
 use super::{StoreError, database::Name, dsn::Dsn, error::sqlstate};
 
 /// The migration library's own table.
-const APPLIED: &str = "seaql_migrations";
+pub(super) const APPLIED: &str = "seaql_migrations";
 /// On PostgreSQL whoever migrates holds its only row.
 const LOCK: &str = "migration_lock";
 
@@ -21,7 +21,6 @@ pub(super) async fn apply_missing(connection: &DatabaseConnection, database: &Na
             apply(connection).await?
         }
         Dsn::Postgres(_) => {
-            refuse_another_program(connection).await?;
             make_the_lock(connection).await?;
             // All steps or none, and the lock is free again however this process ends.
             let tx = connection.begin().await?;
@@ -44,15 +43,6 @@ where
     C: ConnectionTrait,
     &'c C: IntoSchemaManagerConnection<'c>,
 {
-    refuse_another_program(connection).await?;
-    let known = Migrator::migrations();
-    let applied = Migrator::get_migration_models(connection).await?;
-    if let Some(newer) = applied.iter().find(|step| known.iter().all(|known| known.name() != step.version)) {
-        let step = &newer.version;
-        return Err(StoreError::Open(format!(
-            "it was written by a newer version of this program, with the step {step}"
-        )));
-    }
     let pending = Migrator::get_pending_migrations(connection).await?;
     let steps: Vec<String> = pending.iter().map(|step| step.name().to_owned()).collect();
     if !steps.is_empty() {
@@ -61,10 +51,33 @@ where
     Ok(steps)
 }
 
+/// Refuses a database with a step that this program does not know.
+pub(super) async fn refuse_newer(connection: &impl ConnectionTrait) -> Result<(), StoreError> {
+    let applied = format!("SELECT version FROM {APPLIED} ORDER BY version");
+    let known = Migrator::migrations();
+    for step in texts(connection, &applied).await? {
+        if known.iter().all(|known| known.name() != step) {
+            return Err(StoreError::Open(format!(
+                "it was written by a newer version of this program, with the step {step}"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Refuses a database that holds tables, none of them made by this program.
-async fn refuse_another_program(connection: &impl ConnectionTrait) -> Result<(), StoreError> {
-    let backend = connection.get_database_backend();
-    let tables = match backend {
+pub(super) fn refuse_another_program(tables: &[String]) -> Result<(), StoreError> {
+    match tables.first() {
+        Some(table) if !tables.iter().any(|name| name == APPLIED || name == LOCK) => {
+            Err(StoreError::Open(format!("it belongs to another program: it has a table `{table}` and none of ours")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The tables of a database, by name.
+pub(super) async fn tables(connection: &impl ConnectionTrait) -> Result<Vec<String>, StoreError> {
+    let tables = match connection.get_database_backend() {
         // What an extension made is nobody's data.
         DbBackend::Postgres => {
             "SELECT relname::text FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = current_schema()::regnamespace \
@@ -72,14 +85,13 @@ async fn refuse_another_program(connection: &impl ConnectionTrait) -> Result<(),
         }
         _ => "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name",
     };
-    let rows = connection.query_all_raw(Statement::from_string(backend, tables)).await?;
-    let names = rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<Vec<String>, _>>()?;
-    match names.first() {
-        Some(table) if !names.iter().any(|name| name == APPLIED || name == LOCK) => {
-            Err(StoreError::Open(format!("it belongs to another program: it has a table `{table}` and none of ours")))
-        }
-        _ => Ok(()),
-    }
+    texts(connection, tables).await
+}
+
+async fn texts(connection: &impl ConnectionTrait, query: &str) -> Result<Vec<String>, StoreError> {
+    let statement = Statement::from_string(connection.get_database_backend(), query);
+    let rows = connection.query_all_raw(statement).await?;
+    Ok(rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?)
 }
 
 /// Makes the table of the lock with its row. Several processes may try at once, and PostgreSQL tells the slower ones that it

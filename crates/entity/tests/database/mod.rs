@@ -7,8 +7,8 @@ mod server;
 
 pub use entity::store::Engine;
 use entity::{
-    Change, Message, NewRide, Offer, Opened, OutboxEntry, Passenger, Quote, Ride, Shards, SignedUp, StoreConfig,
-    StoreError, Timeouts,
+    Change, Message, NewRide, Offer, Opened, OutboxEntry, Passenger, Quote, QuoteOption, Ride, Shards, SignedUp,
+    StoreConfig, StoreError, Timeouts,
     value::{Currency, Id, Millis, Money, Phone, PhoneHash, Point, Product},
 };
 pub use places::{Places, WRITERS};
@@ -96,6 +96,22 @@ impl Database {
     }
 
     pub async fn quote_until(&self, passenger_id: Id<Passenger>, expires_at: Millis) -> Id<Quote> {
+        self.quote_with(passenger_id, expires_at, vec![]).await
+    }
+
+    /// A quote that a ride can be requested with.
+    pub async fn economy_quote(&self, passenger_id: Id<Passenger>) -> Id<Quote> {
+        let fare = Money::new(1250, Currency::Usd);
+        let economy = QuoteOption { product: Product::Economy, pickup_eta_s: 60, fare, breakdown: vec![] };
+        self.quote_with(passenger_id, NOW.plus_s(300), vec![economy]).await
+    }
+
+    async fn quote_with(
+        &self,
+        passenger_id: Id<Passenger>,
+        expires_at: Millis,
+        options: Vec<QuoteOption>,
+    ) -> Id<Quote> {
         let point = Point::from_degrees(40.7, -73.9).unwrap();
         let offer = Offer {
             passenger_id,
@@ -103,7 +119,7 @@ impl Database {
             dropoff: point,
             distance_m: 1000,
             duration_s: 300,
-            options: vec![],
+            options,
             expires_at,
         };
         let insert = self.shards.write(passenger_id.shard(), move |tx| Box::pin(Quote::insert(tx, offer.clone(), NOW)));

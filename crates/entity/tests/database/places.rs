@@ -4,7 +4,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -56,7 +56,18 @@ impl Places {
     }
 
     pub async fn store_with(&self, config: StoreConfig) -> Result<Shards, StoreError> {
-        let shards = self.dsns.iter().map(Secret::new).collect();
+        Self::open(&self.dsns, config).await
+    }
+
+    /// A store on some of them, by their places from 0, in this order.
+    pub async fn store_on(&self, places: &[usize]) -> Result<Shards, StoreError> {
+        let dsns: Vec<String> = places.iter().map(|place| self.dsns[*place].clone()).collect();
+        Self::open(&dsns, StoreConfig::default()).await
+    }
+
+    /// A store on any databases.
+    pub async fn open(dsns: &[String], config: StoreConfig) -> Result<Shards, StoreError> {
+        let shards = dsns.iter().map(Secret::new).collect();
         // A server has not as many connections for each of the tests that run at once as for a gateway.
         StoreConfig { shards, writers: config.writers.min(WRITERS), ..config }.build(deps()).await
     }
@@ -84,10 +95,12 @@ impl Drop for Places {
     }
 }
 
+/// Every process draws numbers of its own.
 fn deps() -> Deps {
+    static SEED: AtomicU64 = AtomicU64::new(7);
     Deps {
         supervisor: Supervisor::new(&prometheus::Registry::new()).unwrap(),
-        entropy: Entropy::seeded(7),
+        entropy: Entropy::seeded(SEED.fetch_add(1, Ordering::Relaxed)),
         on_commit: Arc::new(|_| {}),
     }
 }

@@ -45,12 +45,13 @@ impl Drop for Database {
     fn drop(&mut self) {
         let drop = format!("DROP DATABASE IF EXISTS \"{}\" WITH (FORCE)", self.name);
         let admin = self.admin.clone();
-        // A runtime of its own: this one may be that of the test, which waits here.
-        let dropped = std::thread::spawn(move || {
-            let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            tokio.block_on(execute(&admin, &drop)).map_err(std::io::Error::other)
-        });
-        if let Ok(Err(error)) = dropped.join() {
+        let dropping = async move { execute(&admin, &drop).await };
+        let dropped = match tokio::runtime::Handle::try_current() {
+            Ok(tokio) => tokio::task::block_in_place(|| tokio.block_on(dropping)),
+            // The test has a runtime of its own, which is not this thread's.
+            Err(_) => tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(dropping),
+        };
+        if let Err(error) = dropped {
             eprintln!("a test's database stays: {error}");
         }
     }
