@@ -4,11 +4,12 @@
 mod database;
 
 use database::Database;
+use entity::store::Engine;
 
 #[tokio::test]
 #[cfg(target_os = "linux")]
 async fn the_threads_of_sqlite_give_way_to_those_that_let_requests_in() {
-    let _database = Database::open("nice").await;
+    let _database = Database::open(Engine::Sqlite, "nice").await;
     let (mut seen, mut others) = (Vec::new(), Vec::new());
     for thread in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
         let Ok(stat) = std::fs::read_to_string(thread.path().join("stat")) else { continue };

@@ -17,7 +17,7 @@ const PASSENGERS: [[u8; 2]; 3] = [[1, 80], [90, 170], [180, 250]];
 /// A ride of each of them, a millisecond apart, in an order that jumps between the databases.
 async fn rides(database: &Database) -> Vec<Ride> {
     let mut rides = Vec::new();
-    for column in 0..2 {
+    for column in [0, 1] {
         for row in [2, 0, 1] {
             rides.push(database.ride(PASSENGERS[row][column]).await);
         }

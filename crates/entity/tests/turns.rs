@@ -6,7 +6,7 @@ mod database;
 use std::sync::{Arc, Mutex};
 
 use database::Database;
-use entity::{Shards, StoreError, value::Shard};
+use entity::{Shards, StoreError, store::Engine, value::Shard};
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
@@ -35,7 +35,7 @@ async fn push(order: Order, who: usize) -> Result<(), StoreError> {
 
 #[tokio::test]
 async fn a_ride_under_way_is_written_before_all_who_wait() {
-    let database = Database::open("turns").await;
+    let database = Database::open(Engine::Sqlite, "turns").await;
     let (shards, order) = (&database.shards, Order::default());
     // One that holds the writer until everybody has lined up.
     let (go, wait) = oneshot::channel::<()>();

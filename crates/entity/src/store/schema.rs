@@ -101,7 +101,9 @@ async fn make_the_lock(connection: &DatabaseConnection) -> Result<(), StoreError
     let row = format!("INSERT INTO {LOCK} (id) VALUES (1) ON CONFLICT DO NOTHING");
     match connection.execute_unprepared(&table).await {
         Err(error) if is_there_already(&error) => {}
-        made => drop(made?),
+        made => {
+            made?;
+        }
     }
     connection.execute_unprepared(&row).await?;
     Ok(())
