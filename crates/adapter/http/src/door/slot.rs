@@ -15,7 +15,7 @@ use super::Rules;
 /// Longest head of a request, bytes.
 pub(super) const HEAD_LIMIT: usize = 16 * 1024;
 /// Requests that a client may send without waiting for an answer before it is slowed down.
-pub(super) const ROW: usize = 32;
+pub(super) const ROW: usize = 16;
 /// What the framework reads ahead of a handler.
 const READ_AHEAD: usize = 64 * 1024;
 
