@@ -12,8 +12,8 @@ use crate::{
     stores::{Place, Servers, Store},
 };
 
-/// Where the end-to-end tests run when nobody says: on what `cargo run` uses, and on what it grows to.
-const USUAL: [Store; 2] = [Store::Sqlite, Store::Postgres3];
+/// Where the end-to-end tests run when nobody says: on what `cargo run` uses.
+const USUAL: [Store; 1] = [Store::Sqlite];
 
 /// Options of `cargo xtask test`.
 #[derive(Args)]
@@ -21,8 +21,7 @@ pub(crate) struct Options {
     /// Leave out what needs Python: the conformance walk and the fuzz run.
     #[arg(long)]
     pub(crate) without_python: bool,
-    /// Where the end-to-end tests keep their data; may be repeated. If not said: all tests with sqlite, and the
-    /// end-to-end tests once more with postgres3.
+    /// Where the tests keep their data; may be repeated. If not said: sqlite, without PostgreSQL.
     #[arg(long = "store", value_enum)]
     pub(crate) stores: Vec<Store>,
     /// Passed on to every Rust test binary, such as part of a test's name; then only Rust tests are run.
@@ -56,7 +55,7 @@ pub(crate) async fn run(options: Options) -> ExitCode {
         eprintln!("\nxtask: NOT RUN, because of --without-python: the conformance walk and the fuzz run.");
     }
     if servers.is_none() {
-        eprintln!("\nxtask: NOT RUN, because of --store: what needs PostgreSQL.");
+        eprintln!("\nxtask: NOT RUN: what needs PostgreSQL (--store postgres or postgres3).");
     }
     code
 }
