@@ -97,6 +97,7 @@ fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     }
     if matches!(command, Command::Config(ConfigCommand::Check)) {
         refusals::check(&settings)?;
+        refusals::check_strategy(&settings)?;
         secrets::check(&settings)?;
         Start::read(policies)?;
         return print(&report.to_string());
