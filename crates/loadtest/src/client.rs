@@ -252,7 +252,7 @@ mod tests {
         };
         let unavailable = r#"{"code":"unavailable"}"#;
         assert_eq!(refuse(503, unavailable), 1, "no outage");
-        client.outages.begin(Instant::now());
+        client.outages.begin(crate::options::Victim::Gateway, Instant::now());
         assert_eq!(refuse(503, unavailable), 0);
         assert_eq!(refuse(503, "from somebody else"), 1);
         assert_eq!(refuse(500, r#"{"code":"internal"}"#), 1);
@@ -286,7 +286,7 @@ mod tests {
     async fn nobody_there_during_an_outage_is_waited_out() {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let client = Client::new(&format!("http://{free}"), Halt::new()).unwrap();
-        client.outages.begin(Instant::now());
+        client.outages.begin(crate::options::Victim::Gateway, Instant::now());
         let halt = client.halt.clone();
         let states = Request::states();
         let (sent, ()) = tokio::join!(client.send(&states), async {

@@ -112,11 +112,11 @@ async fn keep_killing(
         match next {
             Some(Due::Trips(_, Victim::Relay)) => stage.kill_relay().await?,
             Some(Due::Trips(_, Victim::Postgres)) => {
-                client.outages.begin(Instant::now());
+                client.outages.begin(Victim::Postgres, Instant::now());
                 stage.kill_postgres().await?;
             }
             _ => {
-                client.outages.begin(Instant::now());
+                client.outages.begin(Victim::Gateway, Instant::now());
                 stage.server.kill_and_start_again().await?;
             }
         }

@@ -8,19 +8,22 @@ use std::{
 
 use tokio::sync::watch;
 
+use crate::options::Victim;
+
 /// The stretches of time in which this tool itself took the server away, one a kill.
 #[derive(Default)]
 pub(crate) struct Outages(Mutex<Vec<Outage>>);
 
 struct Outage {
+    of: Victim,
     began: Instant,
     ended: Option<Instant>,
 }
 
 impl Outages {
-    /// The server is about to be killed.
-    pub(crate) fn begin(&self, now: Instant) {
-        self.list().push(Outage { began: now, ended: None });
+    /// The server, or what it needs, is about to be killed.
+    pub(crate) fn begin(&self, of: Victim, now: Instant) {
+        self.list().push(Outage { of, began: now, ended: None });
     }
 
     /// The server is back, for as many kills as it was gone.
@@ -33,11 +36,23 @@ impl Outages {
     /// Whether something that went on from `since` to `failed` may blame an outage: they overlap. What began after the
     /// server was seen to be ready has no excuse.
     pub(crate) fn excuse(&self, since: Instant, failed: Instant) -> bool {
-        self.list().iter().any(|o| o.began <= failed && o.ended.is_none_or(|ended| ended >= since))
+        self.list().iter().any(|o| o.overlaps(since, failed))
+    }
+
+    /// The same of an event stream that ended as streams do, without a terminal event: a server does so whose database is
+    /// gone. One that was killed itself ends nothing.
+    pub(crate) fn excuse_end(&self, since: Instant, ended: Instant) -> bool {
+        self.list().iter().any(|o| o.of == Victim::Postgres && o.overlaps(since, ended))
     }
 
     fn list(&self) -> MutexGuard<'_, Vec<Outage>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Outage {
+    fn overlaps(&self, since: Instant, until: Instant) -> bool {
+        self.began <= until && self.ended.is_none_or(|ended| ended >= since)
     }
 }
 
@@ -132,14 +147,16 @@ mod tests {
         let start = Instant::now();
         let at = |s| start + Duration::from_secs(s);
         assert!(!outages.excuse(at(0), at(9)));
-        outages.begin(at(10));
+        outages.begin(Victim::Gateway, at(10));
         assert!(outages.excuse(at(0), at(11)) && outages.excuse(at(11), at(12)));
         assert!(!outages.excuse(at(0), at(9)), "it failed before the kill");
-        outages.begin(at(20));
+        outages.begin(Victim::Gateway, at(20));
         outages.end(at(30));
         assert!(outages.excuse(at(29), at(40)), "it began while the server was away");
         assert!(!outages.excuse(at(31), at(40)), "the server was back");
-        assert_eq!(outages.list().len(), 2);
+        assert!(!outages.excuse_end(at(29), at(40)), "whoever is killed ends no stream");
+        outages.begin(Victim::Postgres, at(50));
+        assert!(outages.excuse_end(at(29), at(50)));
     }
 
     #[tokio::test]

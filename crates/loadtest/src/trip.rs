@@ -157,7 +157,10 @@ async fn follow(
                 client.halt.pause(listener.retry).await?;
                 continue;
             }
-            Heard::Ended => ("it ended without a terminal event".to_owned(), false),
+            Heard::Ended => {
+                let excused = client.outages.excuse_end(listener.since, Instant::now());
+                ("it ended without a terminal event".to_owned(), excused)
+            }
             Heard::Broke(error) => (error, client.outages.excuse(listener.since, Instant::now())),
             Heard::Hung(detail) => (detail, false),
         };
