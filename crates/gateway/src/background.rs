@@ -13,12 +13,13 @@ use prometheus::{IntGauge, Registry, register_int_gauge_with_registry};
 use runtime::{Clock, Stopwatch, task::Supervisor};
 use traffic::{Admission, Nanos};
 use usecase::{
+    consistency::Consistency,
     housekeeping::Housekeeping,
     relay::RelayWaker,
     rides::{positions::Positions, time_out::TimeOutRides},
 };
 
-use crate::compose::RESTART;
+use crate::{compose::RESTART, consistency};
 
 const TIMEOUT_SWEEP: Duration = Duration::from_millis(500);
 const HOUSEKEEPING: Duration = Duration::from_secs(600);
@@ -37,6 +38,7 @@ pub(crate) struct Deps {
     pub(crate) started: Stopwatch,
     pub(crate) positions: Positions,
     pub(crate) waker: RelayWaker,
+    pub(crate) consistency: Consistency,
 }
 
 /// Starts them.
@@ -45,8 +47,14 @@ pub(crate) struct Deps {
 /// The gauges are registered already.
 pub(crate) fn start(deps: Deps, registry: &Registry) -> Result<(), Box<dyn Error>> {
     let gauges = Gauges::register(registry)?;
+    let of_consistency = consistency::Gauges::register(registry)?;
+    let scanner = deps.consistency.scanner.clone();
+    deps.supervisor.spawn("consistency-scans", RESTART, move |shutdown| {
+        let scanner = scanner.clone();
+        async move { scanner.run(shutdown).await }
+    });
     let housekeeping = Housekeeping::new(deps.shards.clone());
-    let tasks = Arc::new(Tasks { deps, gauges, housekeeping, latest_sweep: Mutex::default() });
+    let tasks = Arc::new(Tasks { deps, gauges, of_consistency, housekeeping, latest_sweep: Mutex::default() });
     tasks.every("ride-timeouts", TIMEOUT_SWEEP, Tasks::time_out_rides);
     tasks.every("housekeeping", HOUSEKEEPING, Tasks::clean);
     tasks.every("memory-sweep", MEMORY_SWEEP, Tasks::forget);
@@ -58,6 +66,7 @@ pub(crate) fn start(deps: Deps, registry: &Registry) -> Result<(), Box<dyn Error
 struct Tasks {
     deps: Deps,
     gauges: Gauges,
+    of_consistency: consistency::Gauges,
     housekeeping: Housekeeping,
     /// When rides were timed out last, and how long ago that is.
     latest_sweep: Mutex<Option<(Millis, Stopwatch)>>,
@@ -107,7 +116,7 @@ impl Tasks {
         let (waiting, dead) = OutboxEntry::depth(&self.deps.shards).await?;
         gauges.waiting.set(waiting.try_into().unwrap_or(i64::MAX));
         gauges.dead.set(dead.try_into().unwrap_or(i64::MAX));
-        Ok(())
+        self.of_consistency.measure(&self.deps.shards, &self.deps.consistency, self.deps.clock.now()).await
     }
 
     /// Does `work` now and then once a `period` until shutdown; an error goes to the supervisor, which starts it again.

@@ -208,6 +208,7 @@ impl Node {
             dispatch: partners.dispatch.clone(),
             clock: self.clock.clone(),
         };
+        let consistency = settings.consistency.clone().build(&self.shards, self.clock.clone());
         let background = background::Deps {
             supervisor: self.supervisor.clone(),
             shards: shards(),
@@ -217,6 +218,7 @@ impl Node {
             started: self.started,
             positions: positions.clone(),
             waker: self.waker.clone(),
+            consistency: consistency.clone(),
         };
         let api = Api {
             clock: self.clock.clone(),
@@ -271,6 +273,7 @@ impl Node {
             report_location,
             driver_history: DriverHistory { shards: shards() },
             requeue_dead_letter: RequeueDeadLetter { shards: shards() },
+            consistency,
         };
         let watch = Watch {
             keeper: policies,
