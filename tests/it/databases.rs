@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::harness::{Driver, Gateway, Passenger, eventually, has_three_servers, text};
 
 /// Three files in the gateway's folder, which it runs in.
-const THREE: &str = "sqlite://data/one.db,sqlite://data/two.db,sqlite://data/three.db";
+pub(crate) const THREE: &str = "sqlite://data/one.db,sqlite://data/two.db,sqlite://data/three.db";
 const FILES: [&str; 3] = ["data/one.db", "data/two.db", "data/three.db"];
 
 /// Which of three databases holds a shard: equal parts, neighbours together.

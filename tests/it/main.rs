@@ -9,6 +9,7 @@ mod architecture;
 mod breakdown;
 mod clock;
 mod commands;
+mod consistency;
 mod cors;
 mod crash;
 mod databases;

@@ -26,13 +26,14 @@ pub mod prepared;
 pub mod quote;
 pub mod rating;
 pub mod ride;
+pub mod scan;
 pub mod session;
 pub mod store;
 pub mod transaction;
 pub mod value;
 
 pub use barrier::{Barrier, Confirmed};
-pub use driver_ride::DriverRide;
+pub use driver_ride::{DriverRide, IndexRow};
 pub use idempotency::{Claim, IdempotencyKey, KeyedRoute};
 pub use known_device::KnownDevice;
 pub use otp::{OtpChallenge, OtpCheck};
@@ -43,7 +44,11 @@ pub use payment::{Payment, PaymentStatus};
 pub use prepared::Prepared;
 pub use quote::{FareLine, Offer, Quote, QuoteOption};
 pub use rating::Rating;
-pub use ride::{Actor, Cancellation, Change, Driver, Illegal, NewRide, Opened, Ride, RideStatus, Timeouts, Vehicle};
+pub use ride::{
+    Acceptance, Acceptances, Actor, Cancellation, Change, Driver, Illegal, NewRide, Opened, Ride, RideStatus, Timeouts,
+    Vehicle,
+};
+pub use scan::{Finding, Mended, Mismatch, Scan, ScanCounts, ScanState};
 pub use session::{Rotation, Session};
 pub use store::{Committed, Config as StoreConfig, Conn, Shards, StoreError, Tx};
 pub use transaction::{Attempt, Decision, Transaction, Unfinished};

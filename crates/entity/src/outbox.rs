@@ -2,12 +2,12 @@
 //! transaction that decided it, delivered at least once, in order for each ride and partner, and removed when it is
 //! acknowledged.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use futures_util::future::try_join_all;
 use sea_orm::{
     ActiveValue::Set,
-    QueryOrder, QuerySelect, Select,
+    Condition, QueryOrder, QuerySelect, Select,
     entity::prelude::*,
     sea_query::{Expr, ExprTrait, SimpleExpr},
 };
@@ -198,6 +198,32 @@ impl OutboxEntry {
             }
         }
         Ok(heads)
+    }
+
+    /// Drivers whose rows of the driver index are still to be written, with the ride: one question to each database that
+    /// holds some of the rides, all at once.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a database fails or a message cannot be read.
+    pub async fn unindexed(shards: &Shards, rides: &[Id<Ride>]) -> Result<BTreeSet<(Id<Ride>, DriverId)>, StoreError> {
+        let questions =
+            shards.group_by_database(rides.iter().copied(), |id| id.shard()).map(|(database, rides)| async move {
+                let any = rides.iter().fold(Condition::any(), |any, id| {
+                    let of_ride = Condition::all()
+                        .add(row::Column::Shard.eq(id.shard().number()))
+                        .add(row::Column::RideId.eq(id.value()));
+                    any.add(of_ride)
+                });
+                row::Entity::find().filter(any).all(&database.conn().0).await
+            });
+        let mut found = BTreeSet::new();
+        for row in try_join_all(questions).await?.into_iter().flatten() {
+            let entry = Self::from_row(row)?;
+            if let Message::IndexDriver { driver_id } = entry.message {
+                found.insert((entry.key.ride_id, driver_id));
+            }
+        }
+        Ok(found)
     }
 
     /// Whether any relay may take it now. One that is due later than `longest_ms` from now, the longest that anybody

@@ -16,13 +16,14 @@ use prometheus::{
 use runtime::{Clock, Stopwatch, task::Supervisor};
 use traffic::{Admission, Nanos};
 use usecase::{
+    consistency::Consistency,
     driver_index::DriverIndex,
     housekeeping::Housekeeping,
     relay::RelayWaker,
     rides::{positions::Positions, time_out::TimeOutRides},
 };
 
-use crate::compose::RESTART;
+use crate::{compose::RESTART, consistency};
 
 const TIMEOUT_SWEEP: Duration = Duration::from_millis(500);
 /// What a node that died has left of acceptances between two databases.
@@ -44,6 +45,7 @@ pub(crate) struct Deps {
     pub(crate) started: Stopwatch,
     pub(crate) positions: Positions,
     pub(crate) waker: RelayWaker,
+    pub(crate) consistency: Consistency,
 }
 
 /// Starts them.
@@ -52,8 +54,14 @@ pub(crate) struct Deps {
 /// The gauges are registered already.
 pub(crate) fn start(deps: Deps, registry: &Registry) -> Result<(), Box<dyn Error>> {
     let gauges = Gauges::register(registry)?;
+    let of_consistency = consistency::Gauges::register(registry)?;
+    let scanner = deps.consistency.scanner.clone();
+    deps.supervisor.spawn("consistency-scans", RESTART, move |shutdown| {
+        let scanner = scanner.clone();
+        async move { scanner.run(shutdown).await }
+    });
     let housekeeping = Housekeeping::new(deps.shards.clone());
-    let tasks = Arc::new(Tasks { deps, gauges, housekeeping, latest_sweep: Mutex::default() });
+    let tasks = Arc::new(Tasks { deps, gauges, of_consistency, housekeeping, latest_sweep: Mutex::default() });
     tasks.every("ride-timeouts", TIMEOUT_SWEEP, Tasks::time_out_rides);
     tasks.every("driver-index", INDEX_SWEEP, Tasks::finish_acceptances);
     tasks.every("housekeeping", HOUSEKEEPING, Tasks::clean);
@@ -66,6 +74,7 @@ pub(crate) fn start(deps: Deps, registry: &Registry) -> Result<(), Box<dyn Error
 struct Tasks {
     deps: Deps,
     gauges: Gauges,
+    of_consistency: consistency::Gauges,
     housekeeping: Housekeeping,
     /// When rides were timed out last, and how long ago that is.
     latest_sweep: Mutex<Option<(Millis, Stopwatch)>>,
@@ -128,7 +137,7 @@ impl Tasks {
         let (waiting, dead) = OutboxEntry::depth(&self.deps.shards).await?;
         gauges.waiting.set(waiting.try_into().unwrap_or(i64::MAX));
         gauges.dead.set(dead.try_into().unwrap_or(i64::MAX));
-        Ok(())
+        self.of_consistency.measure(&self.deps.shards, &self.deps.consistency, self.deps.clock.now()).await
     }
 
     /// Does `work` now and then once a `period` until shutdown; an error goes to the supervisor, which starts it again.

@@ -221,6 +221,7 @@ impl Node {
             dispatch: partners.dispatch.clone(),
             clock: self.clock.clone(),
         };
+        let consistency = settings.consistency.clone().build(&self.shards, self.clock.clone());
         let background = background::Deps {
             supervisor: self.supervisor.clone(),
             shards: shards(),
@@ -231,6 +232,7 @@ impl Node {
             started: self.started,
             positions: positions.clone(),
             waker: self.waker.clone(),
+            consistency: consistency.clone(),
         };
         let api = Api {
             clock: self.clock.clone(),
@@ -285,6 +287,7 @@ impl Node {
             report_location,
             driver_history: DriverHistory { shards: shards() },
             requeue_dead_letter: RequeueDeadLetter { shards: shards() },
+            consistency,
         };
         let watch = Watch {
             keeper: policies,

@@ -3,6 +3,7 @@
 mod background;
 mod compose;
 mod config;
+mod consistency;
 #[cfg(test)]
 mod defaults_test;
 mod policies;
@@ -49,6 +50,9 @@ enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Compare the driver index with the rides
+    #[command(subcommand)]
+    Consistency(consistency::Command),
     /// Look at the limits
     #[command(subcommand)]
     Traffic(TrafficCommand),
@@ -70,37 +74,40 @@ enum TrafficCommand {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Standard error that cannot be written changes nothing: the exit code says it too.
-            let _ = writeln!(std::io::stderr(), "passenger-gateway: {}", with_causes(&*error));
-            ExitCode::FAILURE
-        }
-    }
+    let cli = Cli::parse();
+    // Who asks whether the index agrees must not take a failure for an answer.
+    let failure = match cli.command {
+        Some(Command::Consistency(_)) => consistency::Verdict::Unknown.into(),
+        _ => ExitCode::FAILURE,
+    };
+    run(cli).unwrap_or_else(|error| {
+        // Standard error that cannot be written changes nothing: the exit code says it too.
+        let _ = writeln!(std::io::stderr(), "passenger-gateway: {}", with_causes(&*error));
+        failure
+    })
 }
 
-fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
+fn run(cli: Cli) -> Result<ExitCode, Box<dyn Error>> {
     let command = cli.command.unwrap_or(Command::Serve);
     if matches!(command, Command::Openapi) {
-        return print(&adapter_http::openapi().to_pretty_json()?);
+        return printed(&adapter_http::openapi().to_pretty_json()?);
     }
     if let Command::Traffic(TrafficCommand::Check { file: Some(path) }) = command {
         let start = Start::read(Some(PolicyFile { path, is_optional: false }))?;
-        return print(&screen::of(&start.policies));
+        return printed(&screen::of(&start.policies));
     }
     let sources = Sources::of_process(cli.config_dir, cli.profile.clone());
     let (settings, report) = Settings::load(cli.profile, &sources)?;
     let policies = policies::file(&settings.traffic, sources.folder());
     if matches!(command, Command::Traffic(_)) {
-        return print(&screen::of(&Start::read(policies)?.policies));
+        return printed(&screen::of(&Start::read(policies)?.policies));
     }
     if matches!(command, Command::Config(ConfigCommand::Check)) {
         refusals::check(&settings)?;
         refusals::check_strategy(&settings)?;
         secrets::check(&settings)?;
         Start::read(policies)?;
-        return print(&report.to_string());
+        return printed(&report.to_string());
     }
     runtime::telemetry::init(&settings.runtime)?;
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -109,12 +116,18 @@ fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
         Command::Migrate => {
             let applied = tokio.block_on(settings.store.migrate(&runtime::Entropy::system()))?;
             tracing::info!(applied, "migrated");
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
+        Command::Consistency(command) => Ok(tokio.block_on(consistency::run(settings, command))?.into()),
         Command::Serve | Command::Openapi | Command::Config(_) | Command::Traffic(_) => {
-            tokio.block_on(compose::serve(settings, policies))
+            tokio.block_on(compose::serve(settings, policies))?;
+            Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn printed(text: &str) -> Result<ExitCode, Box<dyn Error>> {
+    print(text).map(|()| ExitCode::SUCCESS)
 }
 
 fn print(text: &str) -> Result<(), Box<dyn Error>> {

@@ -18,6 +18,7 @@ pub(crate) struct Settings {
     pub(crate) pricing: usecase::pricing::Config,
     pub(crate) driver_index: usecase::driver_index::Config,
     pub(crate) relay: usecase::relay::Config,
+    pub(crate) consistency: usecase::consistency::Config,
     pub(crate) runtime: runtime::Config,
 }
 
@@ -41,6 +42,7 @@ impl Settings {
             pricing: sections.take("pricing", usecase::pricing::Config::validate),
             driver_index: sections.take("driver_index", usecase::driver_index::Config::validate),
             relay: sections.take("relay", usecase::relay::Config::validate),
+            consistency: sections.take("consistency", usecase::consistency::Config::validate),
             runtime: sections.take("runtime", runtime::Config::validate),
         };
         Ok((settings, sections.finish()?))

@@ -2,6 +2,7 @@
 //! partners are the traits in [`port`].
 
 pub mod auth;
+pub mod consistency;
 pub mod driver_index;
 pub mod housekeeping;
 pub mod port;

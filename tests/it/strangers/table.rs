@@ -178,6 +178,10 @@ fn parameters_of(handler: &str) -> Vec<Value> {
             json!({ "name": "limit", "in": "query", "schema": { "type": "integer", "minimum": 1, "maximum": 100 } }),
         ),
         (".cursor()?", json!({ "name": "cursor", "in": "query", "schema": { "type": "string" } })),
+        (
+            ".dry_run()?",
+            json!({ "name": "dry_run", "in": "query", "schema": { "type": "string", "enum": ["true", "false"] } }),
+        ),
     ];
     let mut read: Vec<Value> = known.into_iter().filter(|(call, _)| handler.contains(call)).map(|(_, it)| it).collect();
     if handler.contains(".whom()?") {

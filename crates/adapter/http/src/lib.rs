@@ -27,6 +27,7 @@ pub use server::{Servers, bind};
 use traffic::{Admission, Keeper};
 use usecase::{
     auth::{Keys, refresh::Refresh, request_code::RequestCode, sign_in::SignIn, sign_out::SignOut},
+    consistency::Consistency,
     port::SandboxControl,
     profile::ChangeProfile,
     quotes::QuoteTrip,
@@ -100,6 +101,8 @@ pub struct Api {
     pub driver_history: DriverHistory,
     /// Gives dead letters another life.
     pub requeue_dead_letter: RequeueDeadLetter,
+    /// Whether the driver index agrees with the rides.
+    pub consistency: Consistency,
 }
 
 /// Whether this node wants traffic; says no from the moment shutdown begins.

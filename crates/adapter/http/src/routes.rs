@@ -82,6 +82,11 @@ const READ_QUERY: &[(&str, &str)] = &[
     ("GET", "/v1/rides"),
     ("GET", "/internal/v1/drivers/{id}/rides"),
     ("GET", "/internal/v1/outbox/dead"),
+    ("POST", "/internal/v1/consistency/rides/{id}/repair"),
+    ("GET", "/internal/v1/consistency/drivers/{id}"),
+    ("POST", "/internal/v1/consistency/drivers/{id}/repair"),
+    ("GET", "/internal/v1/consistency/scans/{id}"),
+    ("POST", "/internal/v1/consistency/scans/{id}/repair"),
     ("GET", "/internal/v1/traffic"),
 ];
 

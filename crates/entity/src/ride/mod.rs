@@ -1,12 +1,16 @@
 //! Tables `rides` and `ride_events`: the passenger's order, and the append-only log of what happened to it.
 
+mod acceptance;
 mod change;
 mod query;
+mod range;
 mod row;
 pub mod states;
 
+pub use acceptance::{Acceptance, Acceptances, Pair};
 pub use change::{Change, Illegal};
 pub use query::{NewRide, Opened};
+pub use range::RideRange;
 use serde::{Deserialize, Serialize};
 pub use states::{Actor, RideStatus, Timeouts};
 

@@ -18,15 +18,24 @@ const SHARD_BITS: u32 = 10;
 pub struct Shard(u16);
 
 impl Shard {
-    pub(crate) const COUNT: u16 = SHARDS;
+    /// How many there are.
+    pub const COUNT: u16 = SHARDS;
+
+    /// Where lies what belongs to nobody in particular.
+    pub(crate) const FIRST: Self = Self(0);
 
     /// Every shard, in order.
-    pub(crate) fn all() -> impl Iterator<Item = Self> {
+    pub fn all() -> impl Iterator<Item = Self> + Clone {
         (0..SHARDS).map(Self)
     }
 
     pub(crate) fn index(self) -> u16 {
         self.0
+    }
+
+    /// A shard as a row was asked for by it: in range.
+    pub(crate) fn stored(number: i16) -> Self {
+        Self(number.cast_unsigned())
     }
 
     /// A shard by number; `None` from 1024 on.
@@ -88,7 +97,18 @@ impl<T> Id<T> {
     /// When the id was made, to the millisecond.
     #[must_use]
     pub fn created_at(self) -> Millis {
-        Millis((self.0 >> (RANDOM_BITS + SHARD_BITS)) + EPOCH_MS)
+        Millis(self.since_epoch_ms() + EPOCH_MS)
+    }
+
+    /// Milliseconds from the beginning of 2024 to when it was made.
+    pub(crate) fn since_epoch_ms(self) -> i64 {
+        self.0 >> (RANDOM_BITS + SHARD_BITS)
+    }
+
+    /// The lowest id of a millisecond since the beginning of 2024; the highest there is for one that ids do not cover.
+    pub(crate) fn lowest(since_epoch_ms: i64) -> Self {
+        let is_covered = (0..1 << TIME_BITS).contains(&since_epoch_ms);
+        Self::raw(if is_covered { since_epoch_ms << (RANDOM_BITS + SHARD_BITS) } else { i64::MAX })
     }
 }
 

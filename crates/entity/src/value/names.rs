@@ -83,6 +83,11 @@ impl DriverId {
         fits.then(|| Self(text.to_owned())).ok_or(InvalidName)
     }
 
+    /// As stored; not checked.
+    pub(crate) fn raw(text: String) -> Self {
+        Self(text)
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

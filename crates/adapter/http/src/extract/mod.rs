@@ -87,6 +87,18 @@ impl Query {
         }
     }
 
+    /// `dry_run`, by default false.
+    ///
+    /// # Errors
+    /// Neither `true` nor `false`.
+    pub fn dry_run(&self) -> Result<bool, Problem> {
+        match self.get("dry_run") {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Problem::invalid_field("dry_run", "true, false")),
+        }
+    }
+
     /// Whom the limits are asked about: `address`, `passenger_id`, `device_id`, `class`; each may be left out.
     ///
     /// # Errors

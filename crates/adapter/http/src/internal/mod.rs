@@ -1,5 +1,6 @@
 //! The internal listener: the drivers' side, operators, health, metrics.
 
+mod consistency;
 mod drivers;
 mod health;
 mod limits;
@@ -49,6 +50,13 @@ internal_routes! {
     "/internal/v1/passengers/{id}/sessions"   { DELETE operators::revoke_sessions }
     "/internal/v1/outbox/dead"                { GET operators::dead_letters }
     "/internal/v1/outbox/dead/{id}/requeue"   { POST operators::requeue }
+    "/internal/v1/consistency/rides/{id}"            { GET consistency::ride }
+    "/internal/v1/consistency/rides/{id}/repair"     { POST consistency::repair_ride }
+    "/internal/v1/consistency/drivers/{id}"          { GET consistency::driver }
+    "/internal/v1/consistency/drivers/{id}/repair"   { POST consistency::repair_driver }
+    "/internal/v1/consistency/scans"                 { POST consistency::begin_scan }
+    "/internal/v1/consistency/scans/{id}"            { GET consistency::scan }
+    "/internal/v1/consistency/scans/{id}/repair"     { POST consistency::repair_scan }
     "/internal/v1/traffic"                    { GET limits::show }
     "/internal/v1/traffic/policies"           { GET limits::policies; PUT limits::replace }
     "/internal/v1/traffic/reload"             { POST limits::reload }
