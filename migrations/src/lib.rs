@@ -9,6 +9,7 @@ mod m0001_passenger_rides;
 mod m0002_quotes_expiry;
 mod m0003_otp_budgets;
 mod m0004_shard_map;
+mod m0005_driver_index;
 mod m0006_consistency;
 
 /// Applies the steps in order and remembers which were applied.
@@ -22,6 +23,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_quotes_expiry::Step),
             Box::new(m0003_otp_budgets::Step),
             Box::new(m0004_shard_map::Step),
+            Box::new(m0005_driver_index::Step),
             Box::new(m0006_consistency::Step),
         ]
     }

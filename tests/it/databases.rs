@@ -6,10 +6,10 @@ use entity::{
     DriverRide,
     value::{DriverId, Id, Shard},
 };
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Statement};
 use serde_json::Value;
 
-use crate::harness::{Driver, Gateway, Passenger, eventually, text};
+use crate::harness::{Driver, Gateway, Passenger, eventually, has_three_servers, text};
 
 /// Three files in the gateway's folder, which it runs in.
 pub(crate) const THREE: &str = "sqlite://data/one.db,sqlite://data/two.db,sqlite://data/three.db";
@@ -47,14 +47,28 @@ pub(crate) fn a_driver_in_each(gateway: &Gateway) -> [Driver; 3] {
     })
 }
 
+/// Settings with which a gateway has three databases: on three servers, if this run is about them, else three files.
+pub(crate) fn on_three_databases<'s>(settings: &[(&'s str, &'s str)]) -> Vec<(&'s str, &'s str)> {
+    let mut all = settings.to_vec();
+    if !has_three_servers() {
+        all.push(("store.shards", THREE));
+    }
+    all
+}
+
 /// A connection of one's own to one of the three.
 pub(crate) async fn raw(gateway: &Gateway, place: usize) -> DatabaseConnection {
-    Database::connect(format!("sqlite://{}", gateway.file(FILES[place]).display())).await.unwrap()
+    let dsn = match has_three_servers() {
+        true => gateway.dsns().remove(place),
+        false => format!("sqlite://{}", gateway.file(FILES[place]).display()),
+    };
+    Database::connect(ConnectOptions::new(dsn).max_connections(1).to_owned()).await.unwrap()
 }
 
 async fn rows(gateway: &Gateway, place: usize, table: &str) -> Vec<i64> {
     let database = raw(gateway, place).await;
-    let shards = Statement::from_string(DbBackend::Sqlite, format!("SELECT shard FROM {table}"));
+    let shards = format!("SELECT cast(shard AS bigint) FROM {table}");
+    let shards = Statement::from_string(database.get_database_backend(), shards);
     let rows = database.query_all_raw(shards).await.unwrap();
     rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
 }
@@ -65,7 +79,7 @@ pub(crate) fn ids(page: &Value) -> BTreeSet<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rides_run_to_their_end_wherever_passenger_and_driver_lie() {
-    let mut gateway = Gateway::start_with(&[("store.shards", THREE)]).await;
+    let mut gateway = Gateway::start_with(&on_three_databases(&[])).await;
     let (passengers, drivers) = (a_passenger_in_each(&gateway).await, a_driver_in_each(&gateway));
     let mut driven = [(); 3].map(|()| BTreeSet::new());
     for (home, passenger) in passengers.iter().enumerate() {
@@ -104,8 +118,7 @@ async fn rides_run_to_their_end_wherever_passenger_and_driver_lie() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ride_times_out_and_a_release_is_answered_again_in_every_database() {
-    let settings = [("store.shards", THREE), ("rides.match_timeout_s", "2")];
-    let gateway = Gateway::start_with(&settings).await;
+    let gateway = Gateway::start_with(&on_three_databases(&[("rides.match_timeout_s", "2")])).await;
     let (passengers, drivers) = (a_passenger_in_each(&gateway).await, a_driver_in_each(&gateway));
     for (home, passenger) in passengers.iter().enumerate() {
         // A driver whose index lies elsewhere.

@@ -229,12 +229,14 @@ async fn idle_connections_make_room_and_requests_under_way_do_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_requests_sent_at_once_are_answered_in_order() {
+async fn hundreds_of_requests_sent_at_once_are_answered_in_order() {
+    const MANY: usize = 600;
     let gateway = Gateway::start().await;
     let mut connection = Raw::from("127.0.0.1", &gateway).await;
-    let all: String = (0..100).map(|i| format!("GET /v1/nothing-{i} HTTP/1.1\r\nhost: here\r\n\r\n")).collect();
+    // More than is read ahead.
+    let all: String = (0..MANY).map(|i| format!("GET /v1/nothing-{i} HTTP/1.1\r\nhost: here\r\n\r\n")).collect();
     connection.send(&all).await;
-    for i in 0..100 {
+    for i in 0..MANY {
         let answer = connection.answer().await.expect("an answer");
         assert!(answer.contains(&format!("\"instance\":\"/v1/nothing-{i}\"")), "the {i}th: {answer}");
     }
@@ -258,6 +260,21 @@ async fn whoever_sends_many_without_waiting_for_answers_is_slowed_down() {
         () = &mut all => panic!("it was not slowed down"),
     }
     all.await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_sent_at_once_are_answered_in_order_unless_nobody_knows_their_length() {
+    let gateway = Gateway::start().await;
+    let head = "POST /v1/auth/otp HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\n";
+    let mut connection = Raw::from("127.0.0.1", &gateway).await;
+    connection.send(&format!("{head}content-length: 2000\r\n\r\n{}", " ".repeat(2000)).repeat(60)).await;
+    for number in 0..60 {
+        let answer = connection.answer().await.expect("an answer");
+        assert!(["400", "429"].contains(&&answer[9..12]), "the {number}th: {answer}");
+    }
+    let mut connection = Raw::from("127.0.0.1", &gateway).await;
+    connection.flood(&format!("{head}transfer-encoding: chunked\r\n\r\n1\r\n \r\n0\r\n\r\n").repeat(60)).await;
+    assert_eq!(ended(&gateway, "endless").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@
 
 mod addresses;
 mod admission;
+mod alerts;
 mod architecture;
 mod breakdown;
 mod clock;

@@ -13,6 +13,7 @@ macro_rules! no_relations {
     };
 }
 
+pub mod barrier;
 pub mod driver_ride;
 pub mod idempotency;
 pub mod known_device;
@@ -21,14 +22,17 @@ pub mod otp_budget;
 pub mod outbox;
 pub mod passenger;
 pub mod payment;
+pub mod prepared;
 pub mod quote;
 pub mod rating;
 pub mod ride;
 pub mod scan;
 pub mod session;
 pub mod store;
+pub mod transaction;
 pub mod value;
 
+pub use barrier::{Barrier, Confirmed};
 pub use driver_ride::{DriverRide, IndexRow};
 pub use idempotency::{Claim, IdempotencyKey, KeyedRoute};
 pub use known_device::KnownDevice;
@@ -37,6 +41,7 @@ pub use otp_budget::{Allowance, OtpBudget, OtpBudgetKind, OtpVerdict, Standing};
 pub use outbox::{Message, OutboxEntry, OutboxKey};
 pub use passenger::{Passenger, ProfilePatch, SignedUp};
 pub use payment::{Payment, PaymentStatus};
+pub use prepared::Prepared;
 pub use quote::{FareLine, Offer, Quote, QuoteOption};
 pub use rating::Rating;
 pub use ride::{
@@ -46,3 +51,4 @@ pub use ride::{
 pub use scan::{Finding, Mended, Mismatch, Scan, ScanCounts, ScanState};
 pub use session::{Rotation, Session};
 pub use store::{Committed, Config as StoreConfig, Conn, Shards, StoreError, Tx};
+pub use transaction::{Attempt, Decision, Transaction, Unfinished};

@@ -9,11 +9,15 @@ use std::{
 };
 
 use entity::{OutboxEntry, Shards, StoreError, value::Millis};
-use prometheus::{IntGauge, Registry, register_int_gauge_with_registry};
+use prometheus::{
+    GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Registry, register_gauge_vec_with_registry,
+    register_int_counter_vec_with_registry, register_int_gauge_vec_with_registry, register_int_gauge_with_registry,
+};
 use runtime::{Clock, Stopwatch, task::Supervisor};
 use traffic::{Admission, Nanos};
 use usecase::{
     consistency::Consistency,
+    driver_index::DriverIndex,
     housekeeping::Housekeeping,
     relay::RelayWaker,
     rides::{positions::Positions, time_out::TimeOutRides},
@@ -22,6 +26,8 @@ use usecase::{
 use crate::{compose::RESTART, consistency};
 
 const TIMEOUT_SWEEP: Duration = Duration::from_millis(500);
+/// What a node that died has left of acceptances between two databases.
+const INDEX_SWEEP: Duration = Duration::from_millis(500);
 const HOUSEKEEPING: Duration = Duration::from_secs(600);
 const MEMORY_SWEEP: Duration = Duration::from_secs(10);
 /// Requests that finish let the gate look at how it goes; with nobody there it must still come back to its calm limit.
@@ -33,6 +39,7 @@ pub(crate) struct Deps {
     pub(crate) supervisor: Supervisor,
     pub(crate) shards: Shards,
     pub(crate) clock: Clock,
+    pub(crate) driver_index: DriverIndex,
     pub(crate) time_out: TimeOutRides,
     pub(crate) admission: Arc<Admission>,
     pub(crate) started: Stopwatch,
@@ -56,6 +63,7 @@ pub(crate) fn start(deps: Deps, registry: &Registry) -> Result<(), Box<dyn Error
     let housekeeping = Housekeeping::new(deps.shards.clone());
     let tasks = Arc::new(Tasks { deps, gauges, of_consistency, housekeeping, latest_sweep: Mutex::default() });
     tasks.every("ride-timeouts", TIMEOUT_SWEEP, Tasks::time_out_rides);
+    tasks.every("driver-index", INDEX_SWEEP, Tasks::finish_acceptances);
     tasks.every("housekeeping", HOUSEKEEPING, Tasks::clean);
     tasks.every("memory-sweep", MEMORY_SWEEP, Tasks::forget);
     tasks.every("gate", GATE, Tasks::look_at_the_gate);
@@ -91,6 +99,14 @@ impl Tasks {
         Ok(())
     }
 
+    async fn finish_acceptances(self: Arc<Self>) -> Result<(), StoreError> {
+        let finished = self.deps.driver_index.finish(self.deps.clock.now()).await?;
+        for (kind, count) in finished.by_name() {
+            self.gauges.finished.with_label_values(&[kind]).inc_by(count);
+        }
+        Ok(())
+    }
+
     async fn clean(self: Arc<Self>) -> Result<(), StoreError> {
         let removed = self.housekeeping.run(self.deps.clock.now()).await?;
         tracing::debug!(removed, "expired rows removed");
@@ -113,6 +129,11 @@ impl Tasks {
         gauges.line.set(waker.waiting().try_into().unwrap_or(i64::MAX));
         gauges.dropped.set(waker.dropped().try_into().unwrap_or(i64::MAX));
         gauges.drivers.set(self.deps.positions.count().try_into().unwrap_or(i64::MAX));
+        let unfinished = self.deps.driver_index.unfinished(self.deps.clock.now()).await?;
+        for (kind, unfinished) in unfinished.by_name() {
+            gauges.in_doubt.with_label_values(&[kind]).set(unfinished.count.try_into().unwrap_or(i64::MAX));
+            gauges.oldest.with_label_values(&[kind]).set(unfinished.oldest_ms as f64 / 1000.0);
+        }
         let (waiting, dead) = OutboxEntry::depth(&self.deps.shards).await?;
         gauges.waiting.set(waiting.try_into().unwrap_or(i64::MAX));
         gauges.dead.set(dead.try_into().unwrap_or(i64::MAX));
@@ -153,6 +174,9 @@ struct Gauges {
     line: IntGauge,
     dropped: IntGauge,
     drivers: IntGauge,
+    in_doubt: IntGaugeVec,
+    oldest: GaugeVec,
+    finished: IntCounterVec,
 }
 
 impl Gauges {
@@ -164,6 +188,24 @@ impl Gauges {
             line: gauge("gateway_relay_line", "Wake-ups that wait for the relay.")?,
             dropped: gauge("gateway_relay_wakeups_dropped", "Wake-ups that did not fit since the start.")?,
             drivers: gauge("gateway_driver_positions", "Drivers whose position is remembered.")?,
+            in_doubt: register_int_gauge_vec_with_registry!(
+                "gateway_driver_index_in_doubt",
+                "What acceptances between two databases have left and nobody has finished within the lease.",
+                &["left"],
+                registry
+            )?,
+            oldest: register_gauge_vec_with_registry!(
+                "gateway_driver_index_oldest_seconds",
+                "How old the oldest of those is.",
+                &["left"],
+                registry
+            )?,
+            finished: register_int_counter_vec_with_registry!(
+                "gateway_driver_index_finished_total",
+                "What this node has finished of acceptances that another run or node had left.",
+                &["left"],
+                registry
+            )?,
         })
     }
 }

@@ -4,7 +4,7 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use adapter_http::{Api, Readiness, dto::ride::RideStatesBody, edge};
 use adapter_sandbox::{Fleet, Sandbox};
-use entity::{Committed, Shards, store::Deps};
+use entity::{Committed, Shards, StoreError, store::Deps};
 use prometheus::{IntCounterVec, Opts, Registry};
 use runtime::{
     Clock, Entropy, Stopwatch,
@@ -13,6 +13,7 @@ use runtime::{
 use traffic::{Admission, Keeper, PolicyFile, Start};
 use usecase::{
     auth::{Keys, refresh::Refresh, request_code::RequestCode, sign_in::SignIn, sign_out::SignOut},
+    driver_index::{self, DriverIndex},
     port::{Dispatch, Payments, Routing, Sms},
     profile::ChangeProfile,
     quotes::QuoteTrip,
@@ -53,12 +54,14 @@ pub(crate) async fn serve(mut settings: Settings, policies: Option<PolicyFile>) 
     let mut signals = StopSignals::listen()?;
     let entropy = Entropy::system();
     refusals::check(&settings)?;
+    refusals::check_strategy(&settings)?;
     let policies = Start::read(policies)?;
     secrets::fill(&mut settings, &entropy)?;
     let (waker, inbox) = relay::queue(RELAY_LINE);
     let node = Node::open(&settings, entropy, waker).await?;
     let ready = Readiness::default();
-    let (api, work) = node.assemble(&settings, policies, inbox, ready.clone())?;
+    let driver_index = node.driver_index(&settings).await?;
+    let (api, work) = node.assemble(&settings, policies, driver_index, inbox, ready.clone())?;
     let drain_s = settings.runtime.drain_s;
     let servers = adapter_http::bind(settings.http, Arc::new(api), drain_s)?;
     work.start(&node.supervisor, &node.registry)?;
@@ -172,11 +175,21 @@ impl Node {
         Ok(Self { clock, started, entropy, registry, supervisor, keys, shards, waker, ride_signals })
     }
 
+    /// The driver index, if its strategy can be on these databases.
+    async fn driver_index(&self, settings: &Settings) -> Result<DriverIndex, StoreError> {
+        let (shards, supervisor) = (self.shards.clone(), self.supervisor.clone());
+        let deps = driver_index::Deps { shards, supervisor, entropy: self.entropy.clone() };
+        let driver_index = settings.driver_index.clone().build(deps);
+        driver_index.check().await?;
+        Ok(driver_index)
+    }
+
     /// Builds every component and gives what handlers use and what is done beside them.
     fn assemble(
         &self,
         settings: &Settings,
         policies: Start,
+        driver_index: DriverIndex,
         inbox: RelayInbox,
         ready: Readiness,
     ) -> Result<(Api, Work), Box<dyn Error>> {
@@ -185,8 +198,8 @@ impl Node {
         let area = pricing.area().ok_or("pricing.area is not a box")?;
         let shards = || self.shards.clone();
         let positions = Positions::default();
-        let driver_index = settings.driver_index.clone().build(shards());
-        let drive_ride = Arc::new(DriveRide { config: rides.clone(), shards: shards(), driver_index });
+        let drive_ride =
+            Arc::new(DriveRide { config: rides.clone(), shards: shards(), driver_index: driver_index.clone() });
         let end_ride = Arc::new(EndRide { config: rides.clone(), shards: shards() });
         let report_location = Arc::new(ReportLocation { positions: positions.clone() });
 
@@ -213,6 +226,7 @@ impl Node {
             supervisor: self.supervisor.clone(),
             shards: shards(),
             clock: self.clock.clone(),
+            driver_index,
             time_out: TimeOutRides { config: rides.clone(), shards: shards() },
             admission: admission.clone(),
             started: self.started,

@@ -104,6 +104,7 @@ fn run(cli: Cli) -> Result<ExitCode, Box<dyn Error>> {
     }
     if matches!(command, Command::Config(ConfigCommand::Check)) {
         refusals::check(&settings)?;
+        refusals::check_strategy(&settings)?;
         secrets::check(&settings)?;
         Start::read(policies)?;
         return printed(&report.to_string());

@@ -1,8 +1,12 @@
 //! What `serve` refuses to start with, though each setting is valid by itself.
 
 use adapter_http::AllowedOrigin;
-use entity::value::{Id, IdError, Shard};
+use entity::{
+    store::Engine,
+    value::{Id, IdError, Shard},
+};
 use runtime::Millis;
+use usecase::driver_index::Strategy;
 
 use crate::{config::Profile, secrets::LOCAL_TOKEN, settings::Settings};
 
@@ -52,6 +56,24 @@ pub(crate) fn check(settings: &Settings) -> Result<(), Refused> {
         }
     }
     if found.is_empty() { Ok(()) } else { Err(Refused { profile, found }) }
+}
+
+/// Looks for a strategy of the driver index that a database is no good for.
+///
+/// # Errors
+/// Which database it is.
+pub(crate) fn check_strategy(settings: &Settings) -> Result<(), String> {
+    if settings.driver_index.strategy != Strategy::TwoPhase {
+        return Ok(());
+    }
+    match settings.store.engines().iter().position(|engine| *engine != Engine::Postgres) {
+        None => Ok(()),
+        Some(place) => Err(format!(
+            "driver_index.strategy = \"two_phase\" needs PostgreSQL everywhere: database {} of store.shards is a SQLite file; \
+             \"outbox\" and \"tcc\" work on both",
+            place + 1
+        )),
+    }
 }
 
 /// Whether a row can be made at all: a clock that was never set fails every sign-in.

@@ -8,7 +8,13 @@ use std::{
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::sync::watch;
 
-use crate::{client::Client, outage::Why, promises::Kind, server::Server};
+use crate::{
+    client::Client,
+    options::{KillAt, Victim},
+    outage::Why,
+    promises::Kind,
+    stage::Stage,
+};
 
 /// From a start of the server to a kill in the middle of that start (it takes some 15 ms), microseconds.
 const WITHIN_START_US: Range<u64> = 0..25_000;
@@ -21,17 +27,18 @@ const LATER_US: Range<u64> = 2_000_000..10_000_000;
 /// When a kill is due.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub(crate) enum Due {
-    /// When so many trips have ended.
-    Trips(usize),
+    /// When so many trips have ended, and whose.
+    Trips(usize, Victim),
     /// So long after the last start began.
     After(Duration),
 }
 
 /// At these shares of `trips`.
-pub(crate) fn at_shares(shares: &[f64], trips: usize) -> Vec<Due> {
-    let mut counts: Vec<usize> = shares.iter().map(|share| (share * trips as f64).ceil() as usize).collect();
-    counts.sort_unstable();
-    counts.into_iter().map(Due::Trips).collect()
+pub(crate) fn at_shares(kills: &[KillAt], trips: usize) -> Vec<Due> {
+    let due = |kill: &KillAt| ((kill.share * trips as f64).ceil() as usize, kill.who);
+    let mut counts: Vec<_> = kills.iter().map(due).collect();
+    counts.sort_by_key(|(count, _)| *count);
+    counts.into_iter().map(|(count, who)| Due::Trips(count, who)).collect()
 }
 
 /// `count` kills at random moments.
@@ -54,33 +61,41 @@ pub(crate) fn span(kills: &[Due]) -> Duration {
     gaps.sum()
 }
 
-/// Kills the server when a kill is due and starts it again; notices when it ends by itself. Returns when all trips are
-/// over and the server is ready.
-pub(crate) async fn attend(client: &Client, kills: &[Due], server: &mut Server, mut ended: watch::Receiver<usize>) {
-    if let Err(detail) = keep_killing(client, kills, server, &mut ended).await {
+/// Kills whoever is due and starts it again; notices when it ends by itself. Returns when all trips are
+/// over and the server is ready, with how many kills happened.
+pub(crate) async fn attend(
+    client: &Client,
+    kills: &[Due],
+    stage: &mut Stage,
+    mut ended: watch::Receiver<usize>,
+) -> usize {
+    let mut happened = 0;
+    if let Err(detail) = keep_killing(client, kills, stage, &mut ended, &mut happened).await {
         client.promises.broken(Kind::ServerProcess, None, detail);
         client.halt.stop(Why::ServerGone);
     }
-    let (asked, happened) = (kills.len(), client.outages.count());
+    let asked = kills.len();
     if happened < asked && client.halt.why() != Some(Why::Interrupted) {
         client.promises.broken(Kind::TooFewKills, None, format!("{happened} of {asked} kills happened"));
     }
+    happened
 }
 
 async fn keep_killing(
     client: &Client,
     kills: &[Due],
-    server: &mut Server,
+    stage: &mut Stage,
     ended: &mut watch::Receiver<usize>,
+    happened: &mut usize,
 ) -> Result<(), String> {
     let mut kills = kills.iter();
     let mut next = kills.next();
     loop {
-        let (since_start, is_ready) = (server.since_start(), server.is_ready);
+        let since_start = stage.server.since_start();
         let news = async {
-            match is_ready {
-                true => Err(server.ended().await),
-                false => server.until_ready().await,
+            match stage.server.is_ready {
+                true => Err(stage.server.ended().await),
+                false => stage.server.until_ready().await,
             }
         };
         let over = tokio::select! {
@@ -94,12 +109,22 @@ async fn keep_killing(
         if over {
             break;
         }
-        client.outages.begin(Instant::now());
-        server.kill_and_start_again().await?;
+        match next {
+            Some(Due::Trips(_, Victim::Relay)) => stage.kill_relay().await?,
+            Some(Due::Trips(_, Victim::Postgres)) => {
+                client.outages.begin(Instant::now());
+                stage.kill_postgres().await?;
+            }
+            _ => {
+                client.outages.begin(Instant::now());
+                stage.server.kill_and_start_again().await?;
+            }
+        }
+        *happened += 1;
         next = kills.next();
     }
-    if !server.is_ready {
-        server.until_ready().await?;
+    if !stage.server.is_ready {
+        stage.server.until_ready().await?;
         client.outages.end(Instant::now());
     }
     Ok(())
@@ -109,7 +134,7 @@ async fn keep_killing(
 async fn wait(kill: Option<&Due>, since_start: Duration, ended: &mut watch::Receiver<usize>) -> bool {
     // What a wait for a count gives is a lock on it: held over the kill it would stop the trips that count on.
     match kill {
-        Some(Due::Trips(count)) => ended.wait_for(|ended| ended >= count).await.is_ok(),
+        Some(Due::Trips(count, _)) => ended.wait_for(|ended| ended >= count).await.is_ok(),
         Some(Due::After(gap)) => tokio::select! {
             () = tokio::time::sleep(gap.saturating_sub(since_start)) => true,
             over = ended.wait_for(|_| false) => over.is_ok(),
@@ -135,6 +160,9 @@ mod tests {
 
     #[test]
     fn shares_of_the_trips_are_taken_in_order() {
-        assert_eq!(at_shares(&[0.5, 0.101], 10), [Due::Trips(2), Due::Trips(5)]);
+        let kills = ["0.5:postgres", "0.101", "0.3:relay"].map(|text| text.parse().unwrap());
+        let due = [(2, Victim::Gateway), (3, Victim::Relay), (5, Victim::Postgres)];
+        assert_eq!(at_shares(&kills, 10), due.map(|(count, who)| Due::Trips(count, who)));
+        assert!("0.5:everybody".parse::<KillAt>().unwrap_err().contains("relay"));
     }
 }

@@ -26,6 +26,7 @@ mod run;
 mod server;
 mod settle;
 mod sse;
+mod stage;
 mod tally;
 mod trip;
 mod trips;

@@ -18,9 +18,19 @@ pub(crate) struct Options {
     #[arg(long, value_name = "BINARY")]
     pub(crate) server: Option<PathBuf>,
 
-    /// Kill the server (SIGKILL) when this share of the trips has ended, and start it again; may be repeated
-    #[arg(long, value_name = "SHARE", value_parser = share, requires = "server")]
-    pub(crate) kill_at: Vec<f64>,
+    /// Keep the data of --server on so many private PostgreSQL servers, made for the replay and removed after it, instead of
+    /// in a SQLite file. A second gateway is started on them, to which no passenger talks: it delivers what the first leaves
+    #[arg(long, value_name = "SERVERS", requires = "server", value_parser = clap::value_parser!(u8).range(1..=8))]
+    pub(crate) postgres: Option<u8>,
+
+    /// How --server writes the driver index: outbox, two_phase or tcc
+    #[arg(long, requires = "server")]
+    pub(crate) strategy: Option<String>,
+
+    /// Kill the server (SIGKILL) when this share of the trips has ended, and start it again; may be repeated. With
+    /// --postgres it may be the second gateway, `0.4:relay`, or a PostgreSQL server, each in its turn, `0.6:postgres`
+    #[arg(long, value_name = "SHARE[:WHO]", requires = "server")]
+    pub(crate) kill_at: Vec<KillAt>,
 
     /// Kill the server (SIGKILL) so many times at random moments, some of them while it starts, and start it again on the
     /// same folder. The trips are spread over the time that this takes; fewer kills than asked for are a broken promise
@@ -99,6 +109,9 @@ impl Options {
             settings.push(("GATEWAY__SANDBOX__TIME_SCALE".into(), self.time_scale.to_string()));
             settings.push(("GATEWAY__SANDBOX__ACCEPT_PROBABILITY".into(), self.accept_probability.to_string()));
         }
+        if let Some(strategy) = &self.strategy {
+            settings.push(("GATEWAY__DRIVER_INDEX__STRATEGY".into(), strategy.clone()));
+        }
         if self.kills.is_some() {
             settings.push(("GATEWAY__AUTH__ACCESS_TTL_S".into(), "60".to_owned()));
         }
@@ -117,6 +130,42 @@ impl Options {
             true => Duration::from_secs(self.deadline),
             false => Duration::from_secs(240) + longest_trip * 2 / self.time_scale,
         }
+    }
+}
+
+/// Who is killed, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct KillAt {
+    /// When this share of the trips has ended.
+    pub(crate) share: f64,
+    /// Who.
+    pub(crate) who: Victim,
+}
+
+/// Who is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Victim {
+    /// The gateway that passengers talk to.
+    Gateway,
+    /// The second gateway.
+    Relay,
+    /// A PostgreSQL server.
+    Postgres,
+}
+
+impl std::str::FromStr for KillAt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (number, who) = text.split_once(':').unwrap_or((text, "gateway"));
+        let who = match who {
+            "gateway" => Victim::Gateway,
+            "relay" => Victim::Relay,
+            "postgres" => Victim::Postgres,
+            _ => return Err(format!("nobody is called {who:?}: gateway, relay or postgres")),
+        };
+        Ok(Self { share: share(number)?, who })
     }
 }
 

@@ -36,11 +36,6 @@ impl Outages {
         self.list().iter().any(|o| o.began <= failed && o.ended.is_none_or(|ended| ended >= since))
     }
 
-    /// How many kills there were.
-    pub(crate) fn count(&self) -> usize {
-        self.list().len()
-    }
-
     fn list(&self) -> MutexGuard<'_, Vec<Outage>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -144,7 +139,7 @@ mod tests {
         outages.end(at(30));
         assert!(outages.excuse(at(29), at(40)), "it began while the server was away");
         assert!(!outages.excuse(at(31), at(40)), "the server was back");
-        assert_eq!(outages.count(), 2);
+        assert_eq!(outages.list().len(), 2);
     }
 
     #[tokio::test]

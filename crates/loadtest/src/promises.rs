@@ -90,6 +90,8 @@ kinds! {
     NothingDriven = "nothing was driven",
     /// The database is damaged.
     DatabaseDamaged = "database damaged",
+    /// The driver index and the rides do not agree.
+    IndexDiffers = "driver index differs",
     /// The run was over before all kills had happened.
     TooFewKills = "too few kills",
     /// The server ended by itself, did not come back, or did not stop when asked.

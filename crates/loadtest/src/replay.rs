@@ -22,7 +22,7 @@ use crate::{
     progress,
     promises::Kind,
     report::{Course, Report},
-    server::{Launch, Server},
+    stage::Stage,
     tally::Ending,
     trip::{Context, Driven, drive},
     trips::{Pace, Schedule},
@@ -53,19 +53,18 @@ pub(crate) async fn run(options: Options, interrupt: Halt) -> Result<bool, Strin
         (None, None) => Pace::AtOnce,
     };
     let schedule = Schedule::load(options.trips.as_deref(), trips, options.seed, pace)?;
-    let mut server = None;
+    let mut stage = None;
     if let Some(binary) = &options.server {
-        let launch = Launch { settings: options.settings(), ..Launch::default() };
-        let start = interrupt.guard(Server::start(binary, launch)).await;
-        server = Some(start.map_err(|_| Why::Interrupted.to_string())??);
+        let start = interrupt.guard(Stage::start(binary, &options)).await;
+        stage = Some(start.map_err(|_| Why::Interrupted.to_string())??);
     }
-    let url = server.as_ref().map_or_else(|| options.url.clone(), |server| server.url());
+    let url = stage.as_ref().map_or_else(|| options.url.clone(), |stage| stage.server.url());
     let options = Options { url, ..options };
-    let report = replay(&options, &schedule, &kills, server.as_mut(), &interrupt).await?;
-    if let Some(server) = &mut server
+    let report = replay(&options, &schedule, &kills, stage.as_mut(), &interrupt).await?;
+    if let Some(stage) = &mut stage
         && !report.is_clean()
     {
-        server.keep_folder();
+        stage.server.keep_folder();
     }
     match interrupt.why() {
         Some(why) => Err(why.to_string()),
@@ -77,10 +76,10 @@ async fn replay(
     options: &Options,
     schedule: &Schedule,
     kills: &[Due],
-    mut server: Option<&mut Server>,
+    mut stage: Option<&mut Stage>,
     interrupt: &Halt,
 ) -> Result<Report, String> {
-    let transitions = prepare(options, server.is_none(), interrupt).await?;
+    let transitions = prepare(options, stage.is_none(), interrupt).await?;
     let halt = Halt::new();
     let cx = Arc::new(Context {
         client: Client::new(&options.url, halt.clone())?,
@@ -95,19 +94,21 @@ async fn replay(
     let (ended, seen) = watch::channel(0);
     let trips = async {
         let attending = async {
-            if let Some(server) = server.as_deref_mut() {
-                kills::attend(client, kills, server, seen).await;
+            match stage.as_deref_mut() {
+                Some(stage) => kills::attend(client, kills, stage, seen).await,
+                None => 0,
             }
         };
-        tokio::join!(drive_all(&cx, schedule, options.concurrency, ended), attending).0
+        tokio::join!(drive_all(&cx, schedule, options.concurrency, ended), attending)
     };
-    let driven = tokio::select! {
-        driven = trips => driven?,
+    let (driven, kills) = tokio::select! {
+        (driven, kills) = trips => (driven?, kills),
         never = watchdog(&halt, interrupt, Duration::from_secs(options.deadline)) => match never {},
         never = progress::show(client, total as u64) => match never {},
     };
     progress::end();
-    let mut course = Course { trips: total, not_begun: driven.not_begun, took: began.elapsed(), ..Course::default() };
+    let mut course =
+        Course { trips: total, not_begun: driven.not_begun, took: began.elapsed(), kills, ..Course::default() };
     course.why = halt.why();
     if driven.not_begun > 0 && course.why == Some(Why::Deadline) {
         client.promises.broken(Kind::OutOfTime, None, format!("{} trips never began", driven.not_begun));
@@ -118,20 +119,13 @@ async fn replay(
         }
     }
     if matches!(course.why, None | Some(Why::Deadline)) {
-        let statement = server.as_ref().map(|server| server.statement());
+        let statement = stage.as_ref().map(|stage| stage.server.statement());
         look_at_all(&cx, driven.passengers, statement.as_deref(), interrupt, &mut course).await;
     }
-    if let Some(server) = server
+    if let Some(stage) = stage
         && course.why != Some(Why::ServerGone)
     {
-        if let Err(detail) = server.stop().await {
-            client.promises.broken(Kind::ServerProcess, None, detail);
-        }
-        course.integrity = server.integrity().await;
-        if let Some(said) = course.integrity.as_ref().filter(|said| *said != "ok") {
-            client.promises.broken(Kind::DatabaseDamaged, None, said);
-        }
-        course.starts = server.starts.clone();
+        close(client, stage, &mut course).await;
     }
     let report = Report::new(options.clone(), client, course);
     report.print();
@@ -214,6 +208,28 @@ async fn drive_all(
             () = halt.stopped(), if !halted => {}
         }
     }
+}
+
+/// Asks the gateway whether its data agrees with itself, stops it, and has its file looked at.
+async fn close(client: &Client, stage: &mut Stage, course: &mut Course) {
+    let broken = |kind, detail: &str| client.promises.broken(kind, None, detail);
+    if course.why.is_none() {
+        if let Err(detail) = stage.server.consistency().await {
+            broken(Kind::IndexDiffers, &detail);
+        } else {
+            course.is_consistent = true;
+        }
+    }
+    if let Err(detail) = stage.stop().await {
+        broken(Kind::ServerProcess, &detail);
+    }
+    if stage.is_one_file() {
+        course.integrity = stage.server.integrity().await;
+        if let Some(said) = course.integrity.as_ref().filter(|said| *said != "ok") {
+            broken(Kind::DatabaseDamaged, said);
+        }
+    }
+    course.starts = stage.server.starts.clone();
 }
 
 /// The audit of everybody, under a bound of its own, and of the money.

@@ -22,7 +22,6 @@ pub(crate) struct Report {
     #[serde(flatten)]
     course: Course,
     rides_per_second: f64,
-    kills: usize,
     /// From the start of the process to its readiness, milliseconds.
     restarts: Option<Row>,
     calls: Vec<Row>,
@@ -66,6 +65,10 @@ pub(crate) struct Course {
     pub(crate) money: Option<Sums>,
     /// What SQLite found in the database, when it was asked.
     pub(crate) integrity: Option<String>,
+    /// Whether the server said at the end that its driver index agrees with the rides.
+    pub(crate) is_consistent: bool,
+    /// How many kills happened.
+    pub(crate) kills: usize,
     /// How long each start of the server took.
     #[serde(skip)]
     pub(crate) starts: Vec<Duration>,
@@ -81,7 +84,6 @@ impl Report {
         Self {
             options,
             rides_per_second,
-            kills: client.outages.count(),
             restarts: (restarts.count() > 0).then(|| row("restarts", &restarts, BTreeMap::new())),
             calls: counts.calls.iter().map(|(call, c)| row(call, &c.times, c.statuses.clone())).collect(),
             spans: counts.spans.iter().map(|(name, times)| row(name, times, BTreeMap::new())).collect(),

@@ -19,6 +19,8 @@ use tokio::process::{Child, Command};
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// How long a stop may take: the product's own bound is 20 s (`runtime.drain_s`).
 const STOP_WITHIN: Duration = Duration::from_secs(30);
+/// How long a look at the whole driver index may take.
+const CHECKED_WITHIN: Duration = Duration::from_secs(180);
 /// How long the end of a killed process may take.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
 /// Between two looks at something that takes its time.
@@ -28,7 +30,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 pub(crate) type Settings = Vec<(Cow<'static, str>, String)>;
 
 /// How a server is started.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Launch {
     pub(crate) settings: Settings,
     /// The one core that it may use.
@@ -61,11 +63,23 @@ impl Server {
     /// # Errors
     /// What went wrong, in words; the folder with the log is named and left.
     pub(crate) async fn start(binary: &Path, launch: Launch) -> Result<Self, String> {
-        let Launch { settings, core, files } = launch;
-        let binary = binary.canonicalize().map_err(|e| format!("{}: {e}", binary.display()))?;
         let folder =
             std::env::temp_dir().join(format!("loadtest-{}-{:08x}", std::process::id(), rand::random::<u32>()));
         DirBuilder::new().mode(0o700).create(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        Self::start_in(binary, launch, folder, false).await
+    }
+
+    /// One more, in the folder of this one, which has to stay longer.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub(crate) async fn start_beside(&self, launch: Launch) -> Result<Self, String> {
+        Self::start_in(&self.binary, launch, self.folder.clone(), true).await
+    }
+
+    async fn start_in(binary: &Path, launch: Launch, folder: PathBuf, keeps_folder: bool) -> Result<Self, String> {
+        let Launch { settings, core, files } = launch;
+        let binary = binary.canonicalize().map_err(|e| format!("{}: {e}", binary.display()))?;
         let (public, internal) = free_ports().map_err(|e| format!("no free port: {e}"))?;
         let http = reqwest::Client::builder()
             .no_proxy()
@@ -78,8 +92,7 @@ impl Server {
             std::fs::write(folder.join(name), content).map_err(|e| format!("{name}: {e}"))?;
         }
         let child = spawn(&binary, &folder, public, internal, &settings, core)?;
-        let (began, is_ready) = (Instant::now(), false);
-        let (keeps_folder, starts) = (false, Vec::new());
+        let (began, is_ready, starts) = (Instant::now(), false, Vec::new());
         let mut server = Self {
             binary,
             folder,
@@ -159,6 +172,28 @@ impl Server {
     /// How long ago its last start began.
     pub(crate) fn since_start(&self) -> Duration {
         self.began.elapsed()
+    }
+
+    /// What it needs was taken away and is back: it is to be waited for.
+    pub(crate) fn is_to_recover(&mut self) {
+        (self.began, self.is_ready) = (Instant::now(), false);
+    }
+
+    /// Whether the driver index agrees with the rides, as the server's own command says; what it said if not.
+    ///
+    /// # Errors
+    /// The command's last words.
+    pub(crate) async fn consistency(&self) -> Result<(), String> {
+        let mut check = Command::new(&self.binary);
+        check.args(["consistency", "check"]).current_dir(&self.folder).kill_on_drop(true);
+        check.envs(self.settings.iter().map(|(name, value)| (&**name, value))).stdin(Stdio::null());
+        let said = tokio::time::timeout(CHECKED_WITHIN, check.output()).await;
+        let said = said.map_err(|_| "the check did not end in time")?.map_err(|e| e.to_string())?;
+        if said.status.success() {
+            return Ok(());
+        }
+        let words = String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned();
+        Err(format!("{}: {}", said.status, words.trim()))
     }
 
     /// SIGTERM, and SIGKILL when that does not end it in time.

@@ -6,7 +6,8 @@ use std::sync::{
 };
 
 use entity::{
-    IdempotencyKey, KnownDevice, OtpBudget, OtpChallenge, Quote, Session, Shards, StoreError, Tx, value::Millis,
+    Barrier, IdempotencyKey, KnownDevice, OtpBudget, OtpChallenge, Quote, Session, Shards, StoreError, Transaction, Tx,
+    value::Millis,
 };
 use futures_util::future::BoxFuture;
 
@@ -34,8 +35,8 @@ impl Housekeeping {
         Self { shards, quotes_seen }
     }
 
-    /// Removes expired codes, sessions, devices, idempotency keys and unused quotes, and budgets that are full, and says
-    /// how many rows went.
+    /// Removes expired codes, sessions, devices, idempotency keys and unused quotes, budgets that are full, and what was
+    /// called off between two databases long ago, and says how many rows went.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails; what went before stays removed.
@@ -46,7 +47,10 @@ impl Housekeeping {
         let sessions = self.batches(move |tx| Box::pin(Session::purge_expired(tx, now, BATCH))).await?;
         let devices = self.batches(move |tx| Box::pin(KnownDevice::purge_expired(tx, now, BATCH))).await?;
         let keys = self.batches(move |tx| Box::pin(IdempotencyKey::purge_expired(tx, now, BATCH))).await?;
-        Ok(codes + budgets + sessions + devices + keys + self.quotes(now.plus_ms(-KEEP_QUOTE_MS)).await?)
+        let aborted = self.batches(move |tx| Box::pin(Transaction::purge_aborted(tx, now, BATCH))).await?;
+        let cancelled = self.batches(move |tx| Box::pin(Barrier::purge_cancelled(tx, now, BATCH))).await?;
+        let quotes = self.quotes(now.plus_ms(-KEEP_QUOTE_MS)).await?;
+        Ok(codes + budgets + sessions + devices + keys + aborted + cancelled + quotes)
     }
 
     /// Runs `purge` until nothing is left for it.

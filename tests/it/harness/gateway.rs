@@ -92,6 +92,11 @@ impl Gateway {
         self.restart().await;
     }
 
+    /// As [`Gateway::restart`], after a line of shell in the same process, only this time.
+    pub(crate) async fn restart_after(&mut self, shell: &str) {
+        self.process = start(shell, &self.folder, &self.settings, self.ports).await.expect("it serves again");
+    }
+
     /// As [`Gateway::restart`]; exit code and everything it wrote, when it ends instead of serving.
     pub(crate) async fn try_restart(&mut self) -> Result<(), (i32, String)> {
         self.process = start("", &self.folder, &self.settings, self.ports).await?;

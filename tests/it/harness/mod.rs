@@ -20,7 +20,7 @@ pub(crate) use passenger::{Passenger, fresh_phone};
 pub(crate) use process::{BINARY, Folder, run_to_exit, run_to_exit_in};
 pub(crate) use raw::Raw;
 use serde_json::{Value, json};
-pub(crate) use store::on_one_file;
+pub(crate) use store::{has_three_servers, on_one_file, on_three_servers};
 pub(crate) use stream::{Event, EventStream};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 

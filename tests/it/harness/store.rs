@@ -47,15 +47,32 @@ fn kind() -> Kind {
 pub(crate) fn on_one_file() -> bool {
     let on_one_file = kind() == Kind::Sqlite(1);
     if !on_one_file {
-        let line = format!("skipped, being about a SQLite file: {}\n", current().name().unwrap_or("a test"));
-        // Not `eprintln`, which is kept back for tests that fail.
-        let _ = std::io::stderr().write_all(line.as_bytes());
-        if let Some(list) = env::var_os("TEST_SKIPPED") {
-            let list = fs::File::options().create(true).append(true).open(list);
-            list.and_then(|mut list| list.write_all(line.as_bytes())).expect("the list of skipped tests");
-        }
+        skipped("being about a SQLite file");
     }
     on_one_file
+}
+
+/// Whether each gateway has a database on each of three servers.
+pub(crate) fn has_three_servers() -> bool {
+    kind() == Kind::Postgres(3)
+}
+
+/// The same for a test that is about such servers: elsewhere it is skipped, as by [`on_one_file`].
+pub(crate) fn on_three_servers() -> bool {
+    if !has_three_servers() {
+        skipped("being about PostgreSQL");
+    }
+    has_three_servers()
+}
+
+fn skipped(why: &str) {
+    let line = format!("skipped, {why}: {}\n", current().name().unwrap_or("a test"));
+    // Not `eprintln`, which is kept back for tests that fail.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+    if let Some(list) = env::var_os("TEST_SKIPPED") {
+        let list = fs::File::options().create(true).append(true).open(list);
+        list.and_then(|mut list| list.write_all(line.as_bytes())).expect("the list of skipped tests");
+    }
 }
 
 /// The databases of one gateway, its own from the first start to the end of the test.

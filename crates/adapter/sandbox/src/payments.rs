@@ -3,6 +3,7 @@
 
 use std::{
     io,
+    ops::{Deref, DerefMut},
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -74,13 +75,48 @@ impl Bank {
     fn books(&self) -> MutexGuard<'_, Books> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The books as they are in every process, for one movement.
+    fn opened(&self) -> Result<Opened<'_>, PartnerError> {
+        let mut opened = Opened(self.books());
+        let news = opened.statement.take().map_err(no_statement)?;
+        news.into_iter().for_each(|entry| opened.enter(entry));
+        Ok(opened)
+    }
+}
+
+/// Nobody else has the statement meanwhile.
+struct Opened<'a>(MutexGuard<'a, Books>);
+
+impl Deref for Opened<'_> {
+    type Target = Books;
+
+    fn deref(&self) -> &Books {
+        &self.0
+    }
+}
+
+impl DerefMut for Opened<'_> {
+    fn deref_mut(&mut self) -> &mut Books {
+        &mut self.0
+    }
+}
+
+impl Drop for Opened<'_> {
+    fn drop(&mut self) {
+        self.0.statement.give_back();
+    }
+}
+
+fn no_statement(error: io::Error) -> PartnerError {
+    PartnerError::Unavailable(format!("the bank's statement: {error}"))
 }
 
 impl Books {
     /// Writes a movement down, then makes it.
     fn book(&mut self, entry: Entry) -> Result<(), PartnerError> {
         let written = self.statement.write(entry);
-        written.map_err(|e| PartnerError::Unavailable(format!("the bank's statement: {e}")))?;
+        written.map_err(no_statement)?;
         self.enter(entry);
         Ok(())
     }
@@ -111,7 +147,7 @@ impl Payments for Bank {
         passenger_id: Id<Passenger>,
         amount: Money,
     ) -> Result<Authorisation, PartnerError> {
-        let mut books = self.books();
+        let mut books = self.opened()?;
         if let Some(account) = books.rides.get(&ride_id) {
             return Ok(account.answer);
         }
@@ -124,7 +160,7 @@ impl Payments for Bank {
     }
 
     async fn capture(&self, ride_id: Id<Ride>, amount: Money) -> Result<(), PartnerError> {
-        let mut books = self.books();
+        let mut books = self.opened()?;
         if let Some(account) = books.rides.get(&ride_id) {
             if account.captured == Some(amount) {
                 return Ok(());
@@ -139,7 +175,7 @@ impl Payments for Bank {
     }
 
     async fn void(&self, ride_id: Id<Ride>) -> Result<(), PartnerError> {
-        let mut books = self.books();
+        let mut books = self.opened()?;
         // After a capture there is nothing left to free: the capture did it.
         match books.rides.get(&ride_id).map(|account| (account.reserved, account.voided || account.captured.is_some()))
         {
@@ -239,5 +275,18 @@ mod tests {
         std::fs::write(&path, "something else\n").unwrap();
         assert!(Bank::open(&path).is_err(), "a file of something else is left alone");
         std::fs::remove_file(&path).unwrap();
+    }
+
+    #[tokio::test]
+    async fn two_processes_have_one_bank_when_they_have_one_statement() {
+        let path = std::env::temp_dir().join(format!("two-banks-{}.csv", std::process::id()));
+        let [one, other] = [Bank::open(&path).unwrap(), Bank::open(&path).unwrap()];
+        one.authorise(id(10), id(1), usd(500)).await.unwrap();
+        other.capture(id(10), usd(300)).await.unwrap();
+        one.capture(id(10), usd(300)).await.unwrap();
+        other.void(id(10)).await.unwrap();
+        let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+        assert_eq!(lines, 2, "it was captured once");
+        std::fs::remove_file(path).unwrap();
     }
 }

@@ -1,8 +1,9 @@
-//! The bank's statement: what became of each ride's money, a line a movement, in a file that outlives the process.
+//! The bank's statement: what became of each ride's money, a line a movement, in a file that outlives the process. Several
+//! processes may have one bank: each takes the file for itself while it moves money.
 
 use std::{
     fs::File,
-    io::{self, Error, ErrorKind, Read, Write},
+    io::{self, Error, ErrorKind, Read, Seek, SeekFrom, Write},
     path::Path,
 };
 
@@ -41,22 +42,44 @@ pub(crate) type Entry = (Movement, Id<Ride>, Money);
 pub(crate) struct Statement(Option<File>);
 
 impl Statement {
-    /// Opens the file at `path`, and gives what it says so far. Half a line at its end (the disk was full) is cut off.
+    /// Opens the file at `path`, and gives what it says so far. Here and later, half a line at its end (the disk was full) is cut off.
     ///
     /// # Errors
     /// A file that cannot be used, or does not hold a statement.
     pub(crate) fn open(path: &Path) -> io::Result<(Self, Vec<Entry>)> {
-        let mut file = File::options().read(true).append(true).create(true).open(path)?;
-        let mut text = String::new();
+        let file = File::options().read(true).append(true).create(true).open(path)?;
+        let mut statement = Self(Some(file));
+        let entries = statement.take()?;
+        statement.give_back();
+        Ok((statement, entries))
+    }
+
+    /// Takes the file, waiting for other processes, and gives what is new in it.
+    ///
+    /// # Errors
+    /// A file that cannot be used, or does not hold a statement.
+    pub(crate) fn take(&mut self) -> io::Result<Vec<Entry>> {
+        let Some(file) = &mut self.0 else { return Ok(Vec::new()) };
+        file.lock()?;
+        let (mut text, begin) = (String::new(), file.stream_position()?);
         file.read_to_string(&mut text)?;
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         if whole < text.len() {
-            file.set_len(whole as u64)?;
+            file.set_len(begin + whole as u64)?;
+            file.seek(SeekFrom::End(0))?;
         }
         let entries = text[..whole].lines().map(|line| {
             parse(line).ok_or_else(|| Error::new(ErrorKind::InvalidData, format!("not a bank statement: {line:?}")))
         });
-        Ok((Self(Some(file)), entries.collect::<io::Result<_>>()?))
+        entries.collect()
+    }
+
+    /// Leaves the file to others.
+    pub(crate) fn give_back(&self) {
+        if let Some(file) = &self.0 {
+            // It goes with the process at the latest.
+            let _ = file.unlock();
+        }
     }
 
     /// Adds a line.

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use runtime::task::TaskError;
 use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, sqlx};
 
 use crate::value::IdError;
@@ -46,6 +47,17 @@ impl StoreError {
     /// A stored value that this version cannot read, or one that it cannot store.
     pub fn corrupt(table: &'static str, column: &'static str, detail: impl Display) -> Self {
         Self::Corrupt { table, column, detail: detail.to_string() }
+    }
+}
+
+/// What has become of a transaction whose task ended before it.
+impl From<TaskError> for StoreError {
+    fn from(error: TaskError) -> Self {
+        match error {
+            // It waited for the database until the process had to end: rolled back, and not for a fault of ours.
+            TaskError::Aborted { .. } => Self::Busy(error.to_string()),
+            TaskError::Panicked { .. } => Self::Task(error.to_string()),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod muster;
 mod nice;
 mod open;
 mod postgres;
+mod prepared;
 pub(crate) mod purge;
 mod schema;
 mod sqlite;
@@ -25,10 +26,7 @@ pub use error::StoreError;
 use futures_util::future::{BoxFuture, join_all};
 use line::Turn;
 use map::ShardMap;
-use runtime::{
-    Entropy,
-    task::{Supervisor, TaskError},
-};
+use runtime::{Entropy, task::Supervisor};
 pub use tx::{Conn, Tx};
 
 use crate::{
@@ -221,13 +219,7 @@ impl Shards {
                 }
             }
         });
-        run.await.unwrap_or_else(|error| {
-            Err(E::from(match error {
-                // It waited for the database until the process had to end: rolled back, and not for a fault of ours.
-                TaskError::Aborted { .. } => StoreError::Busy(error.to_string()),
-                TaskError::Panicked { .. } => StoreError::Task(error.to_string()),
-            }))
-        })
+        run.await.unwrap_or_else(|error| Err(E::from(StoreError::from(error))))
     }
 
     /// Closes every connection, so that what is committed lies in the database files themselves. The last call: what

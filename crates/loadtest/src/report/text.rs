@@ -87,13 +87,13 @@ impl Report {
 
     /// How often the server was killed, and what that cost.
     fn kills(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.kills == 0 {
+        if self.course.kills == 0 {
             return Ok(());
         }
         writeln!(
             f,
             "killed {} times: {} failed connections and {} answers 503 excused, {} streams resumed",
-            self.kills, self.counts.excused, self.counts.excused_503, self.counts.resumed
+            self.course.kills, self.counts.excused, self.counts.excused_503, self.counts.resumed
         )?;
         if let Some(Row { count, min_ms, p50_ms, max_ms, .. }) = &self.restarts {
             writeln!(
@@ -112,11 +112,15 @@ impl Report {
         }
         match &self.course.integrity {
             Some(said) => writeln!(f, "SQLite's integrity check of the database: {said}"),
-            None if self.options.server.is_some() => {
+            None if self.options.server.is_some() && self.options.postgres.is_none() => {
                 writeln!(f, "SQLite's integrity check was left out: there is no program `sqlite3` here")
             }
             None => Ok(()),
+        }?;
+        if self.course.is_consistent {
+            writeln!(f, "the driver index agrees with the rides")?;
         }
+        Ok(())
     }
 }
 
@@ -144,7 +148,7 @@ fn table(f: &mut fmt::Formatter<'_>, title: &str, rows: &[Row]) -> fmt::Result {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use clap::Parser;
 
@@ -170,9 +174,10 @@ mod tests {
         counts.payments = [("captured".to_owned(), 149)].into();
         counts.payments_undriven = [("voided".to_owned(), 46)].into();
         drop(counts);
-        client.outages.begin(Instant::now());
         let course = Course {
             trips: 200,
+            kills: 4,
+            is_consistent: true,
             took: Duration::from_secs(9),
             money: Some(Sums { due: 900, captured: 900, bank: Some(900) }),
             starts: [5, 200, 300, 400].map(Duration::from_millis).to_vec(),
@@ -182,6 +187,7 @@ mod tests {
         for line in [
             "Trips by their end, of 200",
             "3 restarts came to readiness, in 200 ms at least, 300 at the median, 400 at most",
+            "the driver index agrees with the rides",
             "money, in minor units: 900 due, 900 captured by receipts, 900 taken by the bank",
             "      150   75.0 %  completed",
             "       46   23.0 %  expired",

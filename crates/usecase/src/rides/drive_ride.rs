@@ -9,7 +9,7 @@ use entity::{
 use subtle::ConstantTimeEq;
 
 use super::{Config, commit};
-use crate::driver_index::{DriverIndex, Way};
+use crate::driver_index::{DriverIndex, Taken, Way};
 
 /// What dispatch says.
 #[derive(Clone)]
@@ -83,26 +83,30 @@ impl DriveRide {
     /// See [`Error`].
     pub async fn run(&self, command: Command, now: Millis) -> Result<Ride, Error> {
         let (ride_id, driver_id) = (command.ride_id, command.driver_id.clone());
-        match command.step {
-            Step::Accept { .. } => {
-                let take = |way| self.write(command, Some(way), now);
-                self.driver_index.accept(ride_id, &driver_id, take).await
-            }
-            Step::Arrive | Step::Start { .. } | Step::Complete | Step::Release => self.write(command, None, now).await,
+        if !matches!(command.step, Step::Accept { .. }) {
+            return self.take(command, None, now).await.map(Taken::into_ride);
         }
+        let this = self.clone();
+        let take = move |way| async move {
+            match this.take(command, Some(way), now).await {
+                Err(Error::Store(error)) => Err(error),
+                taken => Ok(taken),
+            }
+        };
+        self.driver_index.accept(ride_id, &driver_id, now, take).await?
     }
 
-    async fn write(&self, command: Command, index: Option<Way>, now: Millis) -> Result<Ride, Error> {
+    async fn take(&self, command: Command, index: Option<Way>, now: Millis) -> Result<Taken, Error> {
         let config = self.config.clone();
         let work = self.shards.write_first(command.ride_id.shard(), move |tx| {
-            let (config, command) = (config.clone(), command.clone());
-            Box::pin(async move { step(tx, &command, &config, index, now).await })
+            let (config, command, index) = (config.clone(), command.clone(), index.clone());
+            Box::pin(async move { step(tx, &command, &config, index.as_ref(), now).await })
         });
         work.await
     }
 }
 
-async fn step(tx: &Tx, command: &Command, config: &Config, index: Option<Way>, now: Millis) -> Result<Ride, Error> {
+async fn step(tx: &Tx, command: &Command, config: &Config, index: Option<&Way>, now: Millis) -> Result<Taken, Error> {
     let ride = Ride::find(tx, command.ride_id).await?.ok_or(Error::NotFound)?;
     let change = match &command.step {
         Step::Accept { driver, pickup_eta_s } => {
@@ -114,15 +118,15 @@ async fn step(tx: &Tx, command: &Command, config: &Config, index: Option<Way>, n
         Step::Complete => Change::Completed,
         Step::Release => Change::Released { by: Actor::Driver },
     };
-    let Some((to, _)) = change.moves() else { return Ok(ride) };
+    let Some((to, _)) = change.moves() else { return Ok(Taken::Kept(ride)) };
     if ride.is_driven_by(&command.driver_id) {
         if ride.status == to {
-            return Ok(ride);
+            return Ok(Taken::Kept(ride));
         }
     } else if ride.driver.is_some() {
         return Err(Error::AlreadyAccepted);
     } else if to == RideStatus::Requested {
-        return released_before(tx, ride, command).await;
+        return released_before(tx, ride, command).await.map(Taken::Kept);
     } else if to != RideStatus::Accepted {
         return Err(Error::Illegal(Illegal { from: ride.status, to }));
     }
@@ -136,7 +140,7 @@ async fn step(tx: &Tx, command: &Command, config: &Config, index: Option<Way>, n
     if let Some(index) = index {
         index.record(tx, &next, &command.driver_id, now).await?;
     }
-    Ok(next)
+    Ok(Taken::Made(next))
 }
 
 /// A repeated release finds the ride without a driver; who once accepted it gets the same answer again.

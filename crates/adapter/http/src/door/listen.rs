@@ -32,7 +32,7 @@ use super::{
 /// Connections that the kernel takes before we do, if its own limit (`net.core.somaxconn`) allows.
 const BACKLOG: i32 = 4096;
 /// How long the rest of a body that nobody wanted is waited for, so that its sender reads the answer.
-const LINGER: Duration = Duration::from_secs(1);
+const LINGER: Duration = Duration::from_secs(2);
 
 /// Between two requests of a client that sends many without waiting for an answer, where it is slowed down.
 const LATER: Duration = Duration::from_millis(10);

@@ -38,6 +38,8 @@ use crate::config::ProxyNet;
 
 /// What the kernel may hold of answers that a client has not taken yet, bytes. Left to itself it takes megabytes for each.
 const SEND_BUFFER: usize = 64 * 1024;
+/// The same of what a client sent and nobody has read yet.
+const RECEIVE_BUFFER: usize = 64 * 1024;
 
 /// What one listener puts up with.
 pub(crate) struct Rules {
@@ -89,6 +91,7 @@ impl Door {
                 let _ = tcp.set_nodelay(true);
                 let socket = SockRef::from(&tcp);
                 let _ = socket.set_send_buffer_size(SEND_BUFFER);
+                let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
                 // A client that vanished acknowledges nothing: the kernel gives up then, and not after a quarter of an hour.
                 #[cfg(target_os = "linux")]
                 let _ = socket.set_tcp_user_timeout(Some(self.rules.write));

@@ -18,6 +18,10 @@ pub(super) const HEAD_LIMIT: usize = 16 * 1024;
 pub(super) const ROW: usize = 16;
 /// What the framework reads ahead of a handler.
 const READ_AHEAD: usize = 64 * 1024;
+/// What may be left of a body that nobody wanted, in largest bodies: its sender should see the answer.
+const SKIPPED_BODIES: usize = 4;
+/// What may come before we wait until the framework has looked at all of it. Clients who wait for their answers send less.
+const LOOKED_AT: usize = 8 * 1024;
 
 /// Whose turn it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +32,17 @@ pub(super) enum Turn {
     Head,
     /// The client's: it may send another request, or not.
     Idle,
+}
+
+/// What of a request comes behind its head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Nothing.
+    None,
+    /// So many bytes.
+    Length(usize),
+    /// Chunks, and nobody knows how many.
+    Chunks,
 }
 
 /// When a request may begin.
@@ -73,6 +88,14 @@ pub(super) struct Slot {
     unused: AtomicUsize,
     /// What it may bring until the next request begins, bytes.
     allowed: AtomicUsize,
+    /// Bytes that came since the framework held no whole request of it: what it may hold now.
+    backlog: AtomicUsize,
+    /// How large that may become while a request is here.
+    backlog_limit: AtomicUsize,
+    /// It brings requests without an end in sight, one behind the other.
+    is_flood: AtomicBool,
+    /// The framework has looked at all that came, and made no request of it.
+    looked_at: AtomicBool,
     /// No request was begun since it last had its turn among the connections of its thread.
     fresh: AtomicBool,
     /// Requests since the client last waited for an answer.
@@ -93,6 +116,10 @@ impl Slot {
             blocked: AtomicU64::new(NEVER),
             unused: AtomicUsize::new(0),
             allowed: AtomicUsize::new(HEAD_LIMIT),
+            backlog: AtomicUsize::new(0),
+            backlog_limit: AtomicUsize::new(HEAD_LIMIT),
+            is_flood: AtomicBool::new(false),
+            looked_at: AtomicBool::new(false),
             fresh: AtomicBool::new(true),
             row: AtomicUsize::new(0),
             held_back: AtomicBool::new(false),
@@ -113,12 +140,25 @@ impl Slot {
         (turn, packed >> 2)
     }
 
-    /// A request is here; after it the client may bring so much until the next. Gives when it may begin.
-    pub(super) fn asked(&self, allowed: usize) -> Pace {
+    /// A request is here, and what comes behind its head. Gives when it may begin.
+    pub(super) fn asked(&self, rest: Rest, body_limit: usize) -> Pace {
+        let (skipped, read) = match rest {
+            Rest::None => (0, 0),
+            Rest::Length(length) => (body_limit * SKIPPED_BODIES, length.min(body_limit)),
+            // Too many of them are an end.
+            Rest::Chunks => (body_limit * SKIPPED_BODIES, usize::MAX),
+        };
+        let allowed = if rest == Rest::None { HEAD_LIMIT } else { skipped.max(HEAD_LIMIT + 1) };
+        // None of it may have come yet.
+        let backlog_limit = self.backlog.load(Relaxed).saturating_add(read).max(HEAD_LIMIT);
+        self.backlog_limit.store(if read == 0 { HEAD_LIMIT } else { backlog_limit }, Relaxed);
         let row = self.row.load(Relaxed).saturating_add(1);
         self.row.store(row, Relaxed);
         self.unused.store(0, Relaxed);
         self.allowed.store(allowed, Relaxed);
+        if row > ROW && rest == Rest::Chunks {
+            self.is_flood.store(true, Relaxed);
+        }
         let pace = if row > ROW {
             Pace::Later
         } else if self.fresh.swap(false, Relaxed) {
@@ -134,6 +174,7 @@ impl Slot {
     pub(super) fn begin(&self, now_ms: u64) {
         self.turn.store(packed(Turn::Ours, now_ms), Relaxed);
         self.held_back.store(false, Relaxed);
+        self.read_on();
     }
 
     /// It has its turn among the connections of its thread.
@@ -145,6 +186,11 @@ impl Slot {
     pub(super) fn end(&self, now_ms: u64) {
         self.turn.store(packed(Turn::Idle, now_ms), Relaxed);
         self.unused.store(0, Relaxed);
+        self.looked_at.store(false, Relaxed);
+        self.read_on();
+    }
+
+    fn read_on(&self) {
         if self.ahead.load(Relaxed) {
             self.ahead.store(false, Relaxed);
             self.waker.wake();
@@ -159,10 +205,31 @@ impl Slot {
         }
         // One thread writes.
         self.unused.store(self.unused.load(Relaxed).saturating_add(bytes), Relaxed);
+        self.backlog.store(self.backlog.load(Relaxed).saturating_add(bytes), Relaxed);
+        self.looked_at.store(false, Relaxed);
+    }
+
+    /// Before it is read from: whether the framework has to look first at what came before.
+    pub(super) fn must_be_looked_at(&self) -> bool {
+        if self.has_request() {
+            return false;
+        }
+        if self.looked_at.load(Relaxed) {
+            self.backlog.store(0, Relaxed);
+        }
+        self.backlog.load(Relaxed) >= LOOKED_AT
+    }
+
+    /// The framework looks at it now.
+    pub(super) fn looked_at(&self) {
+        self.looked_at.store(true, Relaxed);
     }
 
     /// Whether it brought so much that no request can come of it any more. Asked when the framework has seen all of it.
     pub(super) fn is_endless(&self, body_limit: usize) -> bool {
+        if self.is_flood.load(Relaxed) {
+            return true;
+        }
         let unused = self.unused.load(Relaxed);
         if self.has_request() {
             // What the handler takes, and what the framework reads ahead of it.
@@ -172,11 +239,13 @@ impl Slot {
         }
     }
 
-    /// Whether it brought enough behind a request without a body: more is not read until that is answered. The framework
-    /// would go round without rest over a full buffer.
+    /// Whether it brought enough behind a request: more is not read until that is answered. The framework would go round
+    /// without rest over a full buffer.
     pub(super) fn is_ahead(&self) -> bool {
-        let is_ahead =
-            self.has_request() && self.allowed.load(Relaxed) <= HEAD_LIMIT && self.unused.load(Relaxed) >= HEAD_LIMIT;
+        // Nobody takes anything of one that may not begin yet.
+        let is_held_back = self.held_back.load(Relaxed);
+        let limit = if is_held_back { HEAD_LIMIT } else { self.backlog_limit.load(Relaxed) };
+        let is_ahead = self.has_request() && self.backlog.load(Relaxed) >= limit;
         if is_ahead {
             self.ahead.store(true, Relaxed);
         }
@@ -186,6 +255,11 @@ impl Slot {
     /// Whether the next that comes is a head, and no body that nobody wanted.
     pub(super) fn expects_head(&self) -> bool {
         !self.has_request() && self.allowed.load(Relaxed) <= HEAD_LIMIT
+    }
+
+    /// Whether what comes may be the rest of a body that nobody wanted.
+    pub(super) fn skips_body(&self) -> bool {
+        !self.has_request() && self.allowed.load(Relaxed) > HEAD_LIMIT
     }
 
     /// Whether one is under way, or held back.

@@ -14,14 +14,14 @@ use actix_web::{
     rt::net::TcpStream,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, Take},
     time::Sleep,
 };
 
 use super::{
     Door,
     register::Place,
-    slot::{HEAD_LIMIT, Pace, Slot, Turn, Verdict},
+    slot::{Pace, Rest, Slot, Turn, Verdict},
 };
 
 /// What one connection may read before the others of its thread have their turn, and before what it read is looked at.
@@ -30,18 +30,20 @@ const READ_AT_ONCE: usize = 8 * 1024;
 const THROWN_AWAY: usize = 6 * READ_AT_ONCE;
 
 /// How long a connection that sent without end is kept afterwards, unread, unless somebody needs its place: whoever does it
-/// again and again does it at this pace.
+/// again and again does it at this pace. Up to half as much again, so that those who came together do not come back together.
 const HELD: Duration = Duration::from_secs(1);
 
-/// What may be left of a body that nobody wanted, in largest bodies.
-const SKIPPED_BODIES: usize = 4;
+/// Between two turns of reading a body that nobody wanted: many that come at once are spread, so that the others hardly notice.
+const SKIP_PACE: Duration = Duration::from_millis(10);
 
 pub(crate) struct Guarded {
-    tcp: TcpStream,
+    tcp: Take<TcpStream>,
     place: Place,
     /// Bytes read since the others had their turn.
     read: usize,
     has_ended: bool,
+    /// Until when it is not read from: between two pieces of a body that nobody wanted.
+    pause: Option<Pin<Box<Sleep>>>,
     /// Until when a connection that sent without end is kept.
     held: Option<Pin<Box<Sleep>>>,
 }
@@ -51,7 +53,7 @@ pub(super) struct UnderWay(Line);
 
 impl Guarded {
     pub(super) fn new(tcp: TcpStream, place: Place) -> Self {
-        Self { tcp, place, read: 0, has_ended: false, held: None }
+        Self { tcp: tcp.take(0), place, read: 0, has_ended: false, pause: None, held: None }
     }
 
     /// What a request on this connection tells it with.
@@ -84,7 +86,7 @@ impl Guarded {
             }
             if verdict == Verdict::Endless {
                 self.throw_away();
-                self.held = Some(Box::pin(tokio::time::sleep(HELD)));
+                self.held = Some(Box::pin(tokio::time::sleep(self.held_for())));
             }
         }
         if let Some(held) = &mut self.held
@@ -96,19 +98,24 @@ impl Guarded {
         Poll::Ready(if verdict == Verdict::Stalled { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) })
     }
 
+    /// The microsecond in which it ended is chance enough.
+    fn held_for(&self) -> Duration {
+        HELD + HELD * (self.place.door.opened.elapsed().subsec_micros() % 1_000) / 2_000
+    }
+
     /// An answer to no request (RFC 9110, section 15.5.9; RFC 6585, section 5).
     fn tell(&mut self, status: &str, cx: &mut Context<'_>) {
         let now_ms = u64::try_from(self.place.door.clock.now().0).unwrap_or(0);
         let date = HttpDate::from(SystemTime::UNIX_EPOCH + Duration::from_millis(now_ms));
         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\ndate: {date}\r\n\r\n");
-        let _ = Pin::new(&mut self.tcp).poll_write(cx, answer.as_bytes());
+        let _ = Pin::new(self.tcp.get_mut()).poll_write(cx, answer.as_bytes());
     }
 
     /// Takes what came meanwhile: a connection that is closed over unread bytes is reset, and the answer may be lost.
     fn throw_away(&mut self) {
         let mut nothing = [0; READ_AT_ONCE];
         for _ in 0..THROWN_AWAY / READ_AT_ONCE {
-            if !matches!(self.tcp.try_read(&mut nothing), Ok(1..)) {
+            if !matches!(self.tcp.get_ref().try_read(&mut nothing), Ok(1..)) {
                 return;
             }
         }
@@ -130,8 +137,15 @@ impl AsyncRead for Guarded {
         this.place.slot.visited();
         if this.read >= READ_AT_ONCE {
             this.read = 0;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+            if !this.place.slot.skips_body() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            this.pause = Some(Box::pin(tokio::time::sleep(SKIP_PACE)));
+        }
+        if let Some(pause) = &mut this.pause {
+            ready!(pause.as_mut().poll(cx));
+            this.pause = None;
         }
         if this.read == 0 && this.place.slot.is_endless(this.place.door.rules.body_limit) {
             return this.end(Verdict::Endless, cx);
@@ -145,6 +159,13 @@ impl AsyncRead for Guarded {
             this.place.slot.wake_later(cx.waker());
             return Poll::Pending;
         }
+        if this.place.slot.must_be_looked_at() {
+            this.place.slot.looked_at();
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        // However much room there is: it grows with what is sent.
+        this.tcp.set_limit(READ_AT_ONCE as u64);
         let before = buffer.filled().len();
         match Pin::new(&mut this.tcp).poll_read(cx, buffer) {
             Poll::Ready(Ok(())) => {
@@ -160,6 +181,7 @@ impl AsyncRead for Guarded {
             }
             Poll::Pending => {
                 this.read = 0;
+                this.place.slot.looked_at();
                 this.place.slot.wake_later(cx.waker());
                 match this.verdict() {
                     Verdict::Stay => Poll::Pending,
@@ -177,7 +199,7 @@ impl AsyncWrite for Guarded {
         if this.place.slot.verdict() == Verdict::Stalled {
             ready!(this.end(Verdict::Stalled, cx))?;
         }
-        let written = Pin::new(&mut this.tcp).poll_write(cx, bytes).map_err(|error| this.failed(error));
+        let written = Pin::new(this.tcp.get_mut()).poll_write(cx, bytes).map_err(|error| this.failed(error));
         let (slot, door) = (&this.place.slot, &this.place.door);
         if written.is_pending() {
             slot.blocked(|| door.now_ms());
@@ -189,11 +211,11 @@ impl AsyncWrite for Guarded {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        Pin::new(self.tcp.get_mut()).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        Pin::new(self.tcp.get_mut()).poll_shutdown(cx)
     }
 }
 
@@ -207,10 +229,14 @@ pub(super) struct Line {
 impl Line {
     /// A request is here. When it may begin.
     pub(super) fn asked(&self, request: &Request) -> Pace {
-        // What is left of a body that nobody wanted is skipped by the framework: its sender should see the answer.
-        let has_body = request.chunked().unwrap_or(true) || request.headers().contains_key(CONTENT_LENGTH);
-        let skipped = (self.door.rules.body_limit * SKIPPED_BODIES).max(HEAD_LIMIT + 1);
-        self.slot.asked(if has_body { skipped } else { HEAD_LIMIT })
+        let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let rest = match length {
+            Some(0) => Rest::None,
+            Some(length) => Rest::Length(length),
+            None if request.chunked().unwrap_or(true) => Rest::Chunks,
+            None => Rest::None,
+        };
+        self.slot.asked(rest, self.door.rules.body_limit)
     }
 
     /// It begins.

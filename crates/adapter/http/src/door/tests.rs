@@ -1,15 +1,21 @@
 use std::{
     net::IpAddr,
-    sync::{Mutex, PoisonError},
+    pin::Pin,
+    sync::{Mutex, PoisonError, atomic::AtomicUsize},
+    task::{Context, Wake},
 };
 
 use actix_web::{App, HttpRequest, HttpResponse, web};
 use futures_util::future::join;
 use prometheus::Registry;
+use tokio::{
+    io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf},
+    net::TcpListener,
+};
 
 use super::{
     register::{Place, beyond},
-    slot::{HEAD_LIMIT, Pace, ROW, Turn},
+    slot::{HEAD_LIMIT, Pace, ROW, Rest, Turn},
     *,
 };
 
@@ -133,23 +139,99 @@ fn what_comes_without_a_request_has_an_end() {
     assert!(!slot.is_endless(body_limit));
     slot.received(1, || 1);
     assert!(slot.is_endless(body_limit), "a head");
-    slot.asked(HEAD_LIMIT);
-    slot.begin(2);
+    let asked = |rest| {
+        slot.asked(rest, body_limit);
+        slot.begin(2);
+    };
+    asked(Rest::None);
     slot.received(HEAD_LIMIT, || 2);
     assert!(slot.is_ahead() && !slot.is_endless(body_limit), "requests behind a request wait");
     slot.end(2);
     assert!(!slot.is_ahead());
-    slot.asked(HEAD_LIMIT + 1);
-    slot.begin(2);
+    asked(Rest::Chunks);
     slot.received(body_limit + 64 * 1024, || 2);
     assert!(!slot.is_endless(body_limit));
     slot.received(1, || 2);
     assert!(slot.is_endless(body_limit), "a body");
-    slot.asked(100);
-    slot.begin(3);
+    asked(Rest::Length(1));
     slot.end(3);
-    slot.received(100, || 3);
+    let skipped = (4 * body_limit).max(HEAD_LIMIT + 1);
+    slot.received(skipped - 1, || 3);
+    assert!(!slot.is_endless(body_limit));
+    slot.received(1, || 3);
     assert!(slot.is_endless(body_limit), "the rest of a body that nobody wanted");
+}
+
+#[test]
+fn what_was_read_ahead_is_used_up_before_more_is_read() {
+    let door = door(10);
+    let place = enter(&door, "192.0.2.1").unwrap();
+    let (slot, body_limit) = (&place.slot, door.rules.body_limit);
+    slot.received(HEAD_LIMIT, || 1);
+    // Short requests, many of them in what came.
+    for _ in 0..3 {
+        slot.asked(Rest::None, body_limit);
+        slot.begin(1);
+        assert!(slot.is_ahead());
+        slot.end(1);
+        assert!(slot.must_be_looked_at(), "there may be one more in it");
+    }
+    slot.asked(Rest::Length(1), body_limit);
+    slot.begin(1);
+    assert!(!slot.is_ahead(), "its body may not be here");
+    slot.received(1, || 1);
+    assert!(slot.is_ahead(), "all of it is here");
+    slot.end(1);
+    slot.looked_at();
+    assert!(!slot.must_be_looked_at(), "nothing in it became a request");
+    slot.received(HEAD_LIMIT, || 1);
+    slot.visited();
+    slot.asked(Rest::None, body_limit);
+    assert_eq!(slot.asked(Rest::Chunks, body_limit), Pace::AfterOthers);
+    assert!(slot.is_ahead(), "nobody takes of a body before its request begins");
+    slot.begin(1);
+    assert!(!slot.is_ahead());
+    // Two were asked for since it last waited for an answer.
+    for _ in 2..=ROW {
+        assert!(!slot.is_endless(body_limit));
+        slot.asked(Rest::Chunks, body_limit);
+    }
+    assert!(slot.is_endless(body_limit), "bodies of unknown length, one behind the other");
+}
+
+#[actix_web::test]
+async fn the_rest_of_a_body_that_nobody_wanted_is_not_read_at_a_run() {
+    struct Woken(AtomicUsize);
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let place = enter(&door(10), "192.0.2.1").unwrap();
+    let slot = place.slot.clone();
+    let mut guarded = Guarded::new(listener.accept().await.unwrap().0, place);
+    // How often it wants to be looked at again at once, after it brought a little and was looked at twice.
+    let mut woken_after_a_piece = async || {
+        let woken = Arc::new(Woken(AtomicUsize::new(0)));
+        let (waker, mut bytes) = (woken.clone().into(), [0; 8 * 1024]);
+        client.write_all(&bytes).await.unwrap();
+        let mut left = bytes.len();
+        while left > 0 {
+            let mut buffer = ReadBuf::new(&mut bytes[..left]);
+            futures_util::future::poll_fn(|cx| Pin::new(&mut guarded).poll_read(cx, &mut buffer)).await.unwrap();
+            left -= buffer.filled().len();
+        }
+        let mut buffer = ReadBuf::new(&mut bytes);
+        assert!(Pin::new(&mut guarded).poll_read(&mut Context::from_waker(&waker), &mut buffer).is_pending());
+        woken.0.load(Ordering::Relaxed)
+    };
+    slot.asked(Rest::Chunks, 4 * HEAD_LIMIT);
+    slot.begin(1);
+    assert_eq!(woken_after_a_piece().await, 1, "a body that is wanted");
+    slot.end(1);
+    assert_eq!(woken_after_a_piece().await, 0, "its rest, when it was answered");
 }
 
 #[test]
@@ -157,7 +239,7 @@ fn whoever_does_not_wait_for_answers_takes_turns_and_is_slowed_down() {
     let door = door(10);
     let slot = &enter(&door, "192.0.2.1").unwrap().slot;
     let ask = || {
-        let pace = slot.asked(10);
+        let pace = slot.asked(Rest::None, 1);
         slot.begin(1);
         slot.end(1);
         pace
@@ -169,9 +251,9 @@ fn whoever_does_not_wait_for_answers_takes_turns_and_is_slowed_down() {
         assert_eq!(ask(), Pace::Now);
     }
     slot.visited();
-    assert_eq!(slot.asked(10), Pace::Later);
+    assert_eq!(slot.asked(Rest::None, 1), Pace::Later);
     slot.received(1, || 1);
-    assert_eq!(slot.asked(10), Pace::Later, "more of the same while it is held back");
+    assert_eq!(slot.asked(Rest::None, 1), Pace::Later, "more of the same while it is held back");
     slot.begin(1);
     slot.end(1);
     slot.received(1, || 1);
