@@ -114,6 +114,28 @@ impl Transaction {
         }
     }
 
+    /// Drivers for whom it was decided and not reported as carried out, with the ride: one question to each database that
+    /// holds some of the rides, all at once.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a database fails or a row cannot be read.
+    pub async fn committed(shards: &Shards, rides: &[Id<Ride>]) -> Result<BTreeSet<(Id<Ride>, DriverId)>, StoreError> {
+        let questions =
+            shards.group_by_database(rides.iter().copied(), |id| id.shard()).map(|(database, rides)| async move {
+                let any = rides.iter().fold(Condition::any(), |any, id| {
+                    let of_ride = Condition::all()
+                        .add(row::Column::Shard.eq(id.shard().number()))
+                        .add(row::Column::RideId.eq(id.value()));
+                    any.add(of_ride)
+                });
+                let committed = row::Column::Decision.eq(Decision::Commit as i16);
+                row::Entity::find().filter(any).filter(committed).all(&database.conn().0).await
+            });
+        let rows = try_join_all(questions).await?;
+        let pair = |row: row::Model| Ok((Id::raw(row.ride_id), driver("transactions", &row.driver_id)?));
+        rows.into_iter().flatten().map(pair).collect()
+    }
+
     /// Forgets a decision that has been carried out.
     ///
     /// # Errors
@@ -144,27 +166,6 @@ impl Transaction {
     pub async fn unfinished(shards: &Shards, now: Millis, lease_ms: i64) -> Result<Unfinished, StoreError> {
         let made_by = now.plus_ms(-lease_ms);
         unfinished::<row::Entity>(shards, row::Column::DueAt, row::Column::DecidedAt, made_by, now).await
-    }
-
-    /// Drivers whose acceptance is decided and whose rows of the driver index may be still to be written, with the ride: one
-    /// question to each database that holds some of the rides, all at once.
-    ///
-    /// # Errors
-    /// [`StoreError`] when a database fails or a row cannot be read.
-    pub async fn decided(shards: &Shards, rides: &[Id<Ride>]) -> Result<BTreeSet<(Id<Ride>, DriverId)>, StoreError> {
-        let questions =
-            shards.group_by_database(rides.iter().copied(), |id| id.shard()).map(|(database, rides)| async move {
-                let any = rides.iter().fold(Condition::any(), |any, id| {
-                    let of_ride = Condition::all()
-                        .add(row::Column::Shard.eq(id.shard().number()))
-                        .add(row::Column::RideId.eq(id.value()));
-                    any.add(of_ride)
-                });
-                let to_commit = row::Column::Decision.eq(Decision::Commit as i16);
-                row::Entity::find().filter(any).filter(to_commit).all(&database.conn().0).await
-            });
-        let found = try_join_all(questions).await?.into_iter().flatten();
-        found.map(|row| Ok((Id::raw(row.ride_id), driver("transactions", &row.driver_id)?))).collect()
     }
 
     /// Takes a due decision for `lease_ms`; `false` when somebody else was faster.

@@ -5,7 +5,7 @@ mod consistent;
 
 use consistent::{World, database};
 use entity::{
-    Change, Ride,
+    Attempt, Change, Ride,
     value::{DriverId, Id},
 };
 use runtime::Clock;
@@ -187,5 +187,28 @@ on_each_engine! {
             assert_eq!((in_state(State::MissingIndex), in_state(State::StaleIndex)), (lost, wrong));
             assert_eq!(in_state(State::Consistent).len(), 2);
         }
+    }
+}
+
+on_each_engine! {
+    async fn a_row_that_is_decided_and_not_written_is_in_flight_and_one_that_is_not_decided_in_doubt(engine) {
+        let world = World::new(engine, "transactions", 3).await;
+        let ride = world.ride(1).await;
+        let far = world.driver(&ride, false);
+        let attempt = Attempt { ride_id: ride.id, driver_id: far.clone(), number: 7 };
+        world.reserve(&attempt).await;
+        for _ in 0..2 {
+            let found = world.asked().check_ride.run(ride.id).await.unwrap().unwrap();
+            assert_eq!((found.state, found.evidence[0].unsettled), (State::InDoubt, Some(Unsettled::Undecided)));
+            assert_eq!(world.of_driver(&far).await, State::InDoubt);
+            assert_eq!(world.repair(ride.id, false).await, [Repaired::Nothing], "it is decided by itself");
+        }
+        world.accept(&ride, &far).await;
+        world.decide(&attempt).await;
+        assert_eq!((world.of_ride(ride.id).await, world.of_driver(&far).await), (State::InFlight, State::InFlight));
+        assert_eq!(world.repair(ride.id, false).await, [Repaired::Nothing]);
+        assert!(!world.is_indexed(&far, ride.id).await);
+        world.index(&far, ride.id).await;
+        assert_eq!(world.of_ride(ride.id).await, State::Consistent);
     }
 }

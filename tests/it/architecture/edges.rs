@@ -31,10 +31,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("runtime", &[]),
     ("migrations", &[]),
     // The load tool sees the product from outside, like any client.
-    ("loadtest", &[]),
+    ("loadtest", &["clusters"]),
     // So do the benchmarks, but for the limiter's decision, which they take by itself. Their peers use the web framework,
     // the database's driver and other limiters: a peer lives in that crate and nowhere else.
-    ("bench", &["traffic"]),
+    ("bench", &["clusters", "traffic"]),
     // Servers for tests and benchmarks, which know nothing of the product.
     ("clusters", &[]),
     ("xtask", &["clusters"]),

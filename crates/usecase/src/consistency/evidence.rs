@@ -3,9 +3,13 @@
 use std::collections::BTreeSet;
 
 use entity::{
-    Acceptance, DriverRide, IndexRow, Mismatch, OutboxEntry, Ride, Shards, StoreError, Transaction, value::Id,
+    Acceptance, Attempt, Barrier, DriverRide, IndexRow, Mismatch, OutboxEntry, Prepared, Ride, Shards, StoreError,
+    Transaction,
+    value::{Id, Millis},
 };
 
+/// Rows that are held ready, at most, in each database.
+const MOST_HELD: u64 = 1000;
 /// Rows that are looked at together: each is a term of a few questions.
 const TOGETHER: usize = 100;
 
@@ -56,8 +60,10 @@ impl State {
 /// Why index and log may differ without being wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsettled {
-    /// A message tells the relay to write the row, or a decision its node: nobody has to decide anything.
+    /// It is decided that the row is written, and a message or a transaction does it.
     Write,
+    /// The row is held ready at the driver's side, and nobody has decided yet at the ride's.
+    Undecided,
     /// An event of the ride cannot be read: it may have been the acceptance.
     Unreadable,
 }
@@ -68,6 +74,7 @@ impl Unsettled {
     pub fn name(self) -> &'static str {
         match self {
             Self::Write => "write_under_way",
+            Self::Undecided => "decision_pending",
             Self::Unreadable => "log_unreadable",
         }
     }
@@ -94,6 +101,7 @@ impl Evidence {
             return if self.is_indexed { State::StaleIndex } else { State::Consistent };
         }
         match (&self.accepted, self.is_indexed, self.unsettled) {
+            (None, false, Some(Unsettled::Undecided)) => State::InDoubt,
             (Some(_), true, _) | (None, false, _) => State::Consistent,
             (Some(_), false, Some(Unsettled::Write)) => State::InFlight,
             (Some(_), false, _) => State::MissingIndex,
@@ -108,7 +116,7 @@ impl Evidence {
     }
 
     /// Looks closely at rows that seemed not to agree. What is written meanwhile is no mismatch: an acceptance counts as
-    /// lacking its row only if it was in the log, with no message or decision under way, before the row was looked for; a row as
+    /// lacking its row only if it was in the log, with no message under way, before the row was looked for; a row as
     /// lacking its acceptance only if that is not in the log after the row was seen. So the log is read first, and last.
     ///
     /// # Errors
@@ -119,6 +127,31 @@ impl Evidence {
             found.extend(look_together(shards, rows).await?);
         }
         Ok(found)
+    }
+}
+
+/// Rows that are held ready at the drivers' side. Those that are decided are in the log, or will never be rows.
+///
+/// # Errors
+/// [`StoreError`] when no database answers.
+pub(super) async fn held(shards: &Shards) -> Result<Vec<Attempt>, StoreError> {
+    if shards.count() == 1 {
+        return Ok(vec![]);
+    }
+    // Also those that their own node has to itself.
+    let reserved = Barrier::list_due(shards, Millis(i64::MAX), 0, MOST_HELD).await?;
+    let prepared = Prepared::list_left(shards, 0).await?;
+    Ok(reserved.into_iter().map(|barrier| barrier.attempt).chain(prepared).collect())
+}
+
+/// Notes what was held ready before the logs were read, and had not been decided when they were.
+pub(super) fn add_held(evidence: &mut Vec<Evidence>, held: impl IntoIterator<Item = Attempt>) {
+    for Attempt { ride_id, driver_id, .. } in held {
+        let row = IndexRow::of(driver_id, ride_id);
+        let undecided = Evidence { unsettled: Some(Unsettled::Undecided), ..Evidence::at_a_glance(row, false, None) };
+        if evidence.iter().all(|known| known.row != undecided.row) {
+            evidence.push(undecided);
+        }
     }
 }
 
@@ -149,7 +182,7 @@ async fn look_together(shards: &Shards, rows: &[IndexRow]) -> Result<Vec<Evidenc
     let accepted: Vec<_> =
         rows.iter().filter(|row| before.last(&row.driver_id, row.ride_id).is_some()).cloned().collect();
     let mut under_way = OutboxEntry::unindexed(shards, &rides(&accepted)).await?;
-    under_way.extend(Transaction::decided(shards, &rides(&accepted)).await?);
+    under_way.extend(Transaction::committed(shards, &rides(&accepted)).await?);
     let indexed = DriverRide::present(shards, rows).await?;
     let unexplained: Vec<_> = indexed.iter().filter(|row| !accepted.contains(row)).cloned().collect();
     let after = Ride::acceptances(shards, &rides(&unexplained)).await?;

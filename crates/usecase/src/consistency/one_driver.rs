@@ -9,7 +9,7 @@ use entity::{
 
 use super::{
     Evidence, State,
-    evidence::{mismatches, settle},
+    evidence::{add_held, held, mismatches, settle},
 };
 
 /// The use case.
@@ -50,6 +50,7 @@ impl CheckDriver {
         before: Option<Id<Ride>>,
         limit: u64,
     ) -> Result<DriverFindings, StoreError> {
+        let held = held(&self.shards).await?;
         let by_log = Ride::accepted_by(&self.shards, driver_id, before, limit + 1).await?;
         let index = self.shards.read(DriverRide::shard(driver_id));
         let indexed: BTreeSet<_> = DriverRide::page(index, driver_id, before, limit + 1).await?.into_iter().collect();
@@ -62,7 +63,10 @@ impl CheckDriver {
             let row = IndexRow::of(driver_id.clone(), *ride_id);
             Evidence::at_a_glance(row, indexed.contains(ride_id), log.last(driver_id, *ride_id).cloned())
         };
-        let evidence = settle(&self.shards, page.iter().map(glance).collect()).await?;
+        let mut evidence = settle(&self.shards, page.iter().map(glance).collect()).await?;
+        if before.is_none() {
+            add_held(&mut evidence, held.into_iter().filter(|attempt| attempt.driver_id == *driver_id));
+        }
         Ok(DriverFindings { state: State::worst(&evidence), evidence, next })
     }
 }

@@ -6,7 +6,7 @@ use entity::{DriverRide, IndexRow, Ride, RideStatus, Shards, StoreError, value::
 
 use super::{
     Evidence, State,
-    evidence::{mismatches, settle},
+    evidence::{add_held, held, mismatches, settle},
 };
 
 /// Index rows that are looked at, at most: a ride has one for each driver who ever took it.
@@ -44,6 +44,7 @@ impl CheckRide {
     /// # Errors
     /// [`StoreError`] when a database fails: then nothing can be said.
     pub async fn run(&self, ride_id: Id<Ride>) -> Result<Option<RideFindings>, StoreError> {
+        let held = held(&self.shards).await?;
         let log = Ride::acceptances(&self.shards, &[ride_id]).await?;
         let rows = DriverRide::of_ride(&self.shards, ride_id, MOST_ROWS).await?;
         let ride = Ride::find(self.shards.read(ride_id.shard()), ride_id).await?;
@@ -59,7 +60,8 @@ impl CheckRide {
             let found = pairs.entry(row.clone()).or_insert_with(|| Evidence::at_a_glance(row, true, None));
             found.is_indexed = true;
         }
-        let evidence = settle(&self.shards, pairs.into_values().collect()).await?;
+        let mut evidence = settle(&self.shards, pairs.into_values().collect()).await?;
+        add_held(&mut evidence, held.into_iter().filter(|attempt| attempt.ride_id == ride_id));
         let least = if log.unreadable.is_empty() { State::Consistent } else { State::InDoubt };
         let (state, status) = (State::worst(&evidence).max(least), ride.map(|ride| ride.status));
         Ok(Some(RideFindings { state, status, evidence }))

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use database::Database;
 pub use database::{Engine, NOW};
 use entity::{
-    Actor, Change, Driver, DriverRide, IndexRow, Message, OutboxEntry, Ride, Shards, StoreError, Vehicle,
+    Actor, Attempt, Barrier, Change, Decision, Driver, DriverRide, IndexRow, Message, OutboxEntry, Ride, Shards,
+    StoreError, Transaction, Vehicle,
     value::{DriverId, Id},
 };
 use runtime::{Clock, Entropy, task::Supervisor};
@@ -69,6 +70,26 @@ impl World {
         self.database.append(ride, &[Message::IndexDriver { driver_id: driver_id.clone() }]).await;
     }
 
+    /// The row is held ready at the driver's side.
+    pub async fn reserve(&self, attempt: &Attempt) {
+        let (shard, attempt) = (DriverRide::shard(&attempt.driver_id), attempt.clone());
+        let reserve = self.shards().write::<_, StoreError, _>(shard, move |tx| {
+            let attempt = attempt.clone();
+            Box::pin(async move { Barrier::reserve(tx, &attempt, NOW, 6_000).await })
+        });
+        assert!(reserve.await.unwrap());
+    }
+
+    /// It is decided that it becomes the row.
+    pub async fn decide(&self, attempt: &Attempt) {
+        let (shard, attempt) = (attempt.ride_id.shard(), attempt.clone());
+        let decide = self.shards().write::<_, StoreError, _>(shard, move |tx| {
+            let attempt = attempt.clone();
+            Box::pin(async move { Transaction::decide(tx, &attempt, Decision::Commit, NOW, 6_000).await })
+        });
+        assert_eq!(decide.await.unwrap(), Decision::Commit);
+    }
+
     /// The index row alone, without an acceptance.
     pub async fn index(&self, driver_id: &DriverId, ride_id: Id<Ride>) {
         let (row, driver_id) = (IndexRow::of(driver_id.clone(), ride_id), driver_id.clone());
@@ -92,9 +113,11 @@ impl World {
     /// A ride of this passenger from beginning to end, now, as dispatch drives it; what the relay is told nobody does.
     pub async fn drive(&self, passenger: u8, driver_id: &DriverId) -> Ride {
         let ride = self.ride(passenger).await;
-        let supervisor = Supervisor::new(&prometheus::Registry::new()).unwrap();
-        let deps = driver_index::Deps { shards: self.shards().clone(), supervisor, entropy: Entropy::system() };
-        let driver_index = driver_index::Config::default().build(deps);
+        let driver_index = driver_index::Config::default().build(driver_index::Deps {
+            shards: self.shards().clone(),
+            supervisor: Supervisor::new(&prometheus::Registry::new()).unwrap(),
+            entropy: Entropy::seeded(11),
+        });
         let drive = DriveRide { config: Arc::default(), shards: self.shards().clone(), driver_index };
         let accept = Step::Accept { driver: card(driver_id), pickup_eta_s: 60 };
         for step in [accept, Step::Arrive, Step::Start { pickup_code: None }, Step::Complete] {
