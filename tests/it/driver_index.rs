@@ -177,7 +177,7 @@ async fn two_phases_with_a_file_among_the_databases_are_refused_and_nothing_is_w
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_acceptance_is_one_and_leaves_one_row() {
-    join_all(kills::strategies().iter().map(|strategy| async move {
+    kills::all(kills::strategies().iter().map(|strategy| async move {
         let gateway = Gateway::start_with(&on_three_databases(&[("driver_index.strategy", strategy)])).await;
         let (passenger, driver) = strangers(&gateway).await;
         let ride = text(&passenger.request_authorised_ride().await["id"]);

@@ -38,6 +38,9 @@ mod row {
 /// know.
 pub(crate) const REMEMBERED_MS: i64 = 3_600_000;
 
+/// How far another node's clock may be ahead, and how long ago this one may have looked at its own, milliseconds.
+const SKEW_MS: i64 = 60_000;
+
 /// One try of a driver to accept a ride, where both lie in different databases.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
@@ -219,7 +222,8 @@ pub(crate) fn driver(table: &'static str, text: &str) -> Result<DriverId, StoreE
 
 /// What any node may take: its lease is over, or ends later than anybody leases (the clock was set back since).
 pub(crate) fn due<C: ColumnTrait>(due_at: C, now: Millis, lease_ms: i64) -> Condition {
-    let over = Condition::any().add(due_at.lte(now.0)).add(due_at.gt(now.plus_ms(lease_ms).0));
+    let beyond = now.plus_ms(lease_ms).plus_ms(SKEW_MS);
+    let over = Condition::any().add(due_at.lte(now.0)).add(due_at.gt(beyond.0));
     // Said for the planner of SQLite: the index holds these.
     Condition::all().add(due_at.is_not_null()).add(over)
 }

@@ -139,7 +139,9 @@ on_each_engine! {
         let late = NOW.plus_ms(LEASE_MS);
         assert_eq!(due(&database, late.plus_ms(-1)).await, [0_i64; 0]);
         assert_eq!(due(&database, late).await, [1]);
-        assert_eq!(due(&database, NOW.plus_ms(-1)).await, [1], "the clock was set back");
+        assert_eq!(due(&database, NOW.plus_s(3600)).await, [1]);
+        assert_eq!(due(&database, NOW.plus_ms(-60_000)).await, [0_i64; 0], "its node's clock is ahead of ours");
+        assert_eq!(due(&database, NOW.plus_ms(-60_001)).await, [1], "the clock was set back");
         let decisions = Transaction::list_due(&database.shards, late, LEASE_MS, 10).await.unwrap();
         assert_eq!(decisions.len(), 1);
         let found = Barrier::list_due(&database.shards, late, LEASE_MS, 10).await.unwrap().remove(0);

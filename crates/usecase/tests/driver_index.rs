@@ -1,5 +1,5 @@
 //! Acceptances between two databases: nodes that die, and nodes that are only slow.
-#![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what went wrong by panicking")]
 
 #[path = "../../entity/tests/database/mod.rs"]
 mod database;
