@@ -40,6 +40,12 @@ impl Program {
         self
     }
 
+    /// A variable of ours that its environment is not to have.
+    pub(crate) fn without_variable(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
     /// Where it runs; the project's root if not said.
     pub(crate) fn folder(mut self, folder: &Path) -> Self {
         self.command.current_dir(folder);

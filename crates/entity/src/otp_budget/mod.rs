@@ -130,19 +130,19 @@ impl OtpBudget {
         Ok(())
     }
 
-    /// `budgets` by the database that their rows lie in, in the order in which they are taken: `last` at the end, by a shard
-    /// that it holds. A group is one transaction on the shard of any of its budgets.
+    /// `budgets` by the database that their rows lie in: those of the database that holds `home`, then the others, in the
+    /// order of the databases. A group is one transaction on the shard of any of its budgets.
     #[must_use]
-    pub fn by_database(shards: &Shards, budgets: Vec<Self>, last: Shard) -> (Vec<Vec<Self>>, Vec<Self>) {
+    pub fn by_database(shards: &Shards, budgets: Vec<Self>, home: Shard) -> (Vec<Self>, Vec<Vec<Self>>) {
         let groups = shards.group_by_database(budgets, |budget| budget.shard).map(|(_, group)| group);
-        let (mut last_group, mut others) = (Vec::new(), Vec::new());
+        let (mut at_home, mut others) = (Vec::new(), Vec::new());
         for group in groups {
             match group.first() {
-                Some(first) if shards.same_database(first.shard, last) => last_group = group,
+                Some(first) if shards.same_database(first.shard, home) => at_home = group,
                 _ => others.push(group),
             }
         }
-        (others, last_group)
+        (at_home, others)
     }
 
     /// Removes the rows of buckets that were full by `before`, the oldest `limit`, and says how many; due work, so it

@@ -111,46 +111,33 @@ impl RequestCode {
         Err(Error::BudgetSpent(refused))
     }
 
-    /// Takes a code from all `budgets` or from none: a transaction on each database that holds some, in the order of the
-    /// databases, the phone's with the challenge last. What was taken is given back when a later one refuses.
+    /// Takes a code from all `budgets` or from none: a transaction on each database that holds some. The phone's comes first,
+    /// with the challenge: whoever asks too often for one phone must not hold, even for a moment, what others ask for. Then
+    /// the other databases in their order; when one refuses, what was taken is given back.
     async fn take(&self, budgets: Vec<OtpBudget>, new: &NewChallenge, now: Millis) -> Result<Taken, StoreError> {
-        let (others, last) = OtpBudget::by_database(&self.shards, budgets, new.phone_hash.shard());
-        let mut taken: Vec<OtpVerdict> = Vec::with_capacity(others.len() + 1);
+        let (home, others) = OtpBudget::by_database(&self.shards, budgets, new.phone_hash.shard());
+        let (challenge, mut taken) = match self.store(home, new.clone(), now).await? {
+            (Some(challenge), verdict) => (challenge, vec![verdict]),
+            (None, verdict) => return Ok(Taken::Refused(verdict)),
+        };
         for group in others {
             let Some(shard) = group.first().map(|budget| budget.shard) else { continue };
-            let take = self
-                .shards
-                .write(shard, move |tx| {
-                    let group = group.clone();
-                    Box::pin(async move { OtpBudget::take(tx, &group, now).await })
-                })
-                .await;
-            match take {
-                Ok(verdict) if verdict.wait_ms() == 0 => taken.push(verdict),
-                Ok(verdict) => {
-                    self.give_back(&taken).await?;
-                    return Ok(Taken::Refused(verdict));
+            let take = self.shards.write(shard, move |tx| {
+                let group = group.clone();
+                Box::pin(async move { OtpBudget::take(tx, &group, now).await })
+            });
+            let refused = match take.await {
+                Ok(verdict) if verdict.wait_ms() == 0 => {
+                    taken.push(verdict);
+                    continue;
                 }
-                Err(error) => {
-                    self.give_back(&taken).await?;
-                    return Err(error);
-                }
-            }
+                Ok(verdict) => Ok(Taken::Refused(verdict)),
+                Err(error) => Err(error),
+            };
+            self.withdraw(&challenge, &OtpVerdict::joined(taken)).await?;
+            return refused;
         }
-        match self.store(last, new.clone(), now).await {
-            Ok((Some(challenge), verdict)) => {
-                taken.push(verdict);
-                Ok(Taken::All(challenge, OtpVerdict::joined(taken)))
-            }
-            Ok((None, verdict)) => {
-                self.give_back(&taken).await?;
-                Ok(Taken::Refused(verdict))
-            }
-            Err(error) => {
-                self.give_back(&taken).await?;
-                Err(error)
-            }
-        }
+        Ok(Taken::All(challenge, OtpVerdict::joined(taken)))
     }
 
     /// Takes the phone's budgets, and what lies beside them, with the challenge; no challenge when one refuses.
@@ -181,27 +168,18 @@ impl RequestCode {
 
     /// Gives the code back to every budget and removes the challenge.
     async fn withdraw(&self, challenge: &OtpChallenge, verdict: &OtpVerdict) -> Result<(), StoreError> {
-        let (others, last) = OtpBudget::by_database(&self.shards, budgets::asked(verdict), challenge.id.shard());
+        let (home, others) = OtpBudget::by_database(&self.shards, budgets::asked(verdict), challenge.id.shard());
         let id = challenge.id;
         self.shards
             .write::<_, StoreError, _>(id.shard(), move |tx| {
-                let last = last.clone();
+                let home = home.clone();
                 Box::pin(async move {
-                    OtpBudget::give_back(tx, &last).await?;
+                    OtpBudget::give_back(tx, &home).await?;
                     OtpChallenge::withdraw(tx, id).await
                 })
             })
             .await?;
-        self.give_back_groups(others).await
-    }
-
-    async fn give_back(&self, taken: &[OtpVerdict]) -> Result<(), StoreError> {
-        self.give_back_groups(taken.iter().map(budgets::asked).collect()).await
-    }
-
-    /// A group is what lies in one database.
-    async fn give_back_groups(&self, groups: Vec<Vec<OtpBudget>>) -> Result<(), StoreError> {
-        for group in groups {
+        for group in others {
             let Some(shard) = group.first().map(|budget| budget.shard) else { continue };
             self.shards
                 .write::<_, StoreError, _>(shard, move |tx| {
