@@ -110,8 +110,8 @@ async fn make_the_lock(connection: &DatabaseConnection) -> Result<(), StoreError
 }
 
 fn is_there_already(error: &DbErr) -> bool {
-    // unique_violation in the catalogue, duplicate_table
-    matches!(sqlstate(error).as_deref(), Some("23505" | "42P07"))
+    // unique_violation in the catalogue, duplicate_table, duplicate_object (the type of its rows)
+    matches!(sqlstate(error).as_deref(), Some("23505" | "42P07" | "42710"))
 }
 
 /// A lock that the operating system frees when the file is closed, however the process ends.

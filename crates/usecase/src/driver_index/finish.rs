@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use entity::{Attempt, Barrier, Prepared, StoreError, Transaction, Unfinished, value::Millis};
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, future::try_join3, stream};
 
 use super::{DriverIndex, Held};
 use crate::port::PARTNER_TIMEOUT;
@@ -61,9 +61,13 @@ impl DriverIndex {
         if self.shards.count() == 1 {
             return Ok(Each::default());
         }
-        let decided = Transaction::list_due(&self.shards, now, self.lease_ms, BATCH).await?;
-        let reserved = Barrier::list_due(&self.shards, now, self.lease_ms, BATCH).await?;
-        let prepared = Prepared::list_left(&self.shards, self.lease_ms).await?;
+        // All at once: a database that does not answer is waited for once.
+        let (decided, reserved, prepared) = try_join3(
+            Transaction::list_due(&self.shards, now, self.lease_ms, BATCH),
+            Barrier::list_due(&self.shards, now, self.lease_ms, BATCH),
+            Prepared::list_left(&self.shards, self.lease_ms),
+        )
+        .await?;
         let left = decided.into_iter().map(Left::Decision);
         let left = left.chain(reserved.into_iter().map(Left::Reservation));
         let left = left.chain(prepared.into_iter().map(Left::Prepared));
@@ -88,11 +92,13 @@ impl DriverIndex {
         if self.shards.count() == 1 {
             return Ok(Each::default());
         }
-        Ok(Each {
-            decisions: Transaction::unfinished(&self.shards, now, self.lease_ms).await?,
-            reservations: Barrier::unfinished(&self.shards, now, self.lease_ms).await?,
-            prepared: Prepared::unfinished(&self.shards, self.lease_ms).await?,
-        })
+        let (decisions, reservations, prepared) = try_join3(
+            Transaction::unfinished(&self.shards, now, self.lease_ms),
+            Barrier::unfinished(&self.shards, now, self.lease_ms),
+            Prepared::unfinished(&self.shards, self.lease_ms),
+        )
+        .await?;
+        Ok(Each { decisions, reservations, prepared })
     }
 
     /// What it was, if it was finished by this call.
