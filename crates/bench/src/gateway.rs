@@ -40,6 +40,8 @@ pub(crate) struct Gateway {
     folder: PathBuf,
     /// Its public listener.
     pub(crate) public: SocketAddr,
+    /// Its internal listener.
+    pub(crate) internal: SocketAddr,
     /// The process, as the operating system sees it.
     pub(crate) process: Process,
     /// From the start of the process to the first 200 of `/health/ready`.
@@ -87,10 +89,10 @@ impl Gateway {
         }
         command
             .current_dir(folder)
+            .env("GATEWAY__STORE__SHARDS", format!("sqlite://{DATABASE}"))
             .envs(settings.iter().copied())
             .env("GATEWAY__HTTP__PUBLIC_BIND", public.to_string())
             .env("GATEWAY__HTTP__INTERNAL_BIND", internal.to_string())
-            .env("GATEWAY__STORE__SHARDS", format!("sqlite://{DATABASE}"))
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(log_too)
@@ -110,7 +112,7 @@ impl Gateway {
             tokio::time::sleep(ASK_EVERY).await;
         };
         let process = Process::new(child.id().ok_or("the gateway has ended")?)?;
-        Ok(Self { child, folder: folder.to_owned(), public, process, ready_after })
+        Ok(Self { child, folder: folder.to_owned(), public, internal, process, ready_after })
     }
 
     /// Where passengers reach it.

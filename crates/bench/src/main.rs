@@ -5,6 +5,9 @@
 mod admission;
 mod client;
 mod clock;
+mod data;
+mod data_scan;
+mod data_seed;
 mod database;
 mod door;
 mod door_attacks;
@@ -42,6 +45,10 @@ enum Command {
     ///
     /// Exit code: 0 when every goal is met, 1 when one is missed, 2 when it could not be measured.
     Door(door::Options),
+    /// Many rides in several databases: the driver index compared with all of them.
+    ///
+    /// Exit code: 0 when every goal is met, 1 when one is missed, 2 when it could not be measured.
+    Data(data::Options),
     /// Admission control: requests against nginx and a bare server, limits against governor and limitador, a spike.
     ///
     /// Exit code: 0 when every bar holds, 1 when one does not, 2 when it could not be measured.
@@ -57,6 +64,7 @@ enum Command {
 async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::MainFlow(options) => main_flow::run(&options).await,
+        Command::Data(options) => data::run(&options).await,
         Command::Door(options) => door::run(&options).await,
         Command::Traffic(options) => admission::run(&options).await,
         Command::Peer(options) => peer::run(&options).await.map(|()| true),
