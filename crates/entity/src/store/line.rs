@@ -103,11 +103,12 @@ impl Line {
 impl Waiting {
     fn next(&mut self) -> Option<oneshot::Sender<AtHead>> {
         let is_their_turn = self.first.is_empty() || self.in_a_row >= FIRST_IN_A_ROW;
-        if is_their_turn && let Some(next) = self.ordinary.pop_front() {
+        // Whoever has left takes no turn: their turn is still due.
+        if is_their_turn && let Some(next) = pop_present(&mut self.ordinary) {
             self.in_a_row = 0;
             return Some(next);
         }
-        match self.first.pop_front() {
+        match pop_present(&mut self.first) {
             Some(next) => {
                 // Only what keeps somebody waiting counts.
                 self.in_a_row = if self.ordinary.is_empty() { 0 } else { self.in_a_row + 1 };
@@ -119,6 +120,11 @@ impl Waiting {
             }
         }
     }
+}
+
+/// The first who is still there.
+fn pop_present(line: &mut VecDeque<oneshot::Sender<AtHead>>) -> Option<oneshot::Sender<AtHead>> {
+    std::iter::from_fn(|| line.pop_front()).find(|next| !next.is_closed())
 }
 
 impl Drop for AtHead {
@@ -192,6 +198,20 @@ mod tests {
         }
         let ordinary: Vec<_> = (0..45).filter(|turn| order[*turn]).collect();
         assert_eq!(ordinary, [4, 9, 14, 19, 24]);
+    }
+
+    #[tokio::test]
+    async fn those_who_have_left_take_no_ordinary_turn() {
+        let line = Line::new(1, Duration::from_secs(30));
+        let writing = line.wait(Turn::First).await.unwrap();
+        let first = line_up(&line, Turn::First, 6);
+        drop(line_up(&line, Turn::Ordinary, 100));
+        let others = line_up(&line, Turn::Ordinary, 1);
+        drop(writing);
+        let mut all: Vec<_> = first.into_iter().chain(others).map(Some).collect();
+        let order: Vec<_> = (0..7).map(|_| called(&mut all)[0].0).collect();
+        assert_eq!(order, [0, 1, 2, 3, 6, 4, 5]);
+        assert!(line.0.waiting.lock().unwrap().ordinary.is_empty());
     }
 
     #[tokio::test]

@@ -133,13 +133,23 @@ impl Sources {
         }
     }
 
-    /// The variables, without those that set a value where another one sets a key: `config` would hear one of the two.
+    /// The variables, without those that set a value where another one sets a key or the same value: `config` would hear one
+    /// of the two.
     fn variables(&self, problems: &mut Vec<Problem>) -> Map<String, String> {
         let mut variables = Map::new();
         for (name, value) in &self.environment {
             let table = format!("{name}{SEPARATOR}");
             let is_key =
                 |other: &&String| other.get(..table.len()).is_some_and(|start| start.eq_ignore_ascii_case(&table));
+            let is_same = |other: &&String| *other != name && other.eq_ignore_ascii_case(name);
+            if let Some(same) = self.environment.keys().find(is_same) {
+                problems.push(Problem {
+                    key: name[PREFIX.len() + SEPARATOR.len()..].to_lowercase().replace(SEPARATOR, "."),
+                    origin: format!("environment variable {name}"),
+                    reason: format!("{same} sets it as well: one spelling is enough"),
+                });
+                continue;
+            }
             match self.environment.keys().find(is_key) {
                 Some(inner) => problems.push(Problem {
                     key: name[PREFIX.len() + SEPARATOR.len()..].to_lowercase().replace(SEPARATOR, "."),

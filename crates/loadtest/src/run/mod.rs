@@ -113,7 +113,8 @@ fn chosen(options: &RunOptions) -> Result<Scenario, String> {
         );
     }
     // What this process's environment says wins over what the tool would set.
-    if scenario.control && std::env::var_os(POLICIES).is_some() {
+    let is_policies = |name: std::ffi::OsString| name.to_str().is_some_and(|name| name.eq_ignore_ascii_case(POLICIES));
+    if scenario.control && std::env::vars_os().any(|(name, _)| is_policies(name)) {
         return Err(format!("a control run has policies of its own, with the shedding off: unset {POLICIES}"));
     }
     if scenario.control && options.server.is_none() {

@@ -32,6 +32,7 @@ use runtime::{Clock, Stopwatch};
 use slot::Verdict;
 use socket2::SockRef;
 use stream::Guarded;
+pub(crate) use stream::Line;
 pub(crate) use sweep::sweep;
 
 use crate::config::ProxyNet;

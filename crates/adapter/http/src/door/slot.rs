@@ -16,7 +16,7 @@ use super::Rules;
 pub(super) const HEAD_LIMIT: usize = 16 * 1024;
 /// Requests that a client may send without waiting for an answer before it is slowed down.
 pub(super) const ROW: usize = 16;
-/// What the framework reads ahead of a handler.
+/// What may be held of a body of unknown length. The framework goes round without rest when it holds twice as much.
 const READ_AHEAD: usize = 64 * 1024;
 /// What may be left of a body that nobody wanted, in largest bodies: its sender should see the answer.
 const SKIPPED_BODIES: usize = 4;
@@ -88,10 +88,12 @@ pub(super) struct Slot {
     unused: AtomicUsize,
     /// What it may bring until the next request begins, bytes.
     allowed: AtomicUsize,
-    /// Bytes that came since the framework held no whole request of it: what it may hold now.
-    backlog: AtomicUsize,
-    /// How large that may become while a request is here.
-    backlog_limit: AtomicUsize,
+    /// Bytes that came since the framework held no whole request of it.
+    came: AtomicUsize,
+    /// Those of them that were used up, so that the framework does not hold them: heads, and what of bodies was announced or read.
+    used: AtomicUsize,
+    /// Nobody knows how long the body is of the request that is here.
+    has_chunks: AtomicBool,
     /// It brings requests without an end in sight, one behind the other.
     is_flood: AtomicBool,
     /// The framework has looked at all that came, and made no request of it.
@@ -116,8 +118,9 @@ impl Slot {
             blocked: AtomicU64::new(NEVER),
             unused: AtomicUsize::new(0),
             allowed: AtomicUsize::new(HEAD_LIMIT),
-            backlog: AtomicUsize::new(0),
-            backlog_limit: AtomicUsize::new(HEAD_LIMIT),
+            came: AtomicUsize::new(0),
+            used: AtomicUsize::new(0),
+            has_chunks: AtomicBool::new(false),
             is_flood: AtomicBool::new(false),
             looked_at: AtomicBool::new(false),
             fresh: AtomicBool::new(true),
@@ -140,18 +143,13 @@ impl Slot {
         (turn, packed >> 2)
     }
 
-    /// A request is here, and what comes behind its head. Gives when it may begin.
-    pub(super) fn asked(&self, rest: Rest, body_limit: usize) -> Pace {
-        let (skipped, read) = match rest {
-            Rest::None => (0, 0),
-            Rest::Length(length) => (body_limit * SKIPPED_BODIES, length.min(body_limit)),
-            // Too many of them are an end.
-            Rest::Chunks => (body_limit * SKIPPED_BODIES, usize::MAX),
-        };
+    /// A request is here, with a head of so many bytes, and what comes behind that. Gives when it may begin.
+    pub(super) fn asked(&self, head: usize, rest: Rest, body_limit: usize) -> Pace {
+        let skipped = if rest == Rest::None { 0 } else { body_limit * SKIPPED_BODIES };
         let allowed = if rest == Rest::None { HEAD_LIMIT } else { skipped.max(HEAD_LIMIT + 1) };
-        // None of it may have come yet.
-        let backlog_limit = self.backlog.load(Relaxed).saturating_add(read).max(HEAD_LIMIT);
-        self.backlog_limit.store(if read == 0 { HEAD_LIMIT } else { backlog_limit }, Relaxed);
+        // None of a body that is announced may have come yet; of a longer one nothing is read.
+        self.used(head + if let Rest::Length(length) = rest { length.min(body_limit) } else { 0 });
+        self.has_chunks.store(rest == Rest::Chunks, Relaxed);
         let row = self.row.load(Relaxed).saturating_add(1);
         self.row.store(row, Relaxed);
         self.unused.store(0, Relaxed);
@@ -205,8 +203,26 @@ impl Slot {
         }
         // One thread writes.
         self.unused.store(self.unused.load(Relaxed).saturating_add(bytes), Relaxed);
-        self.backlog.store(self.backlog.load(Relaxed).saturating_add(bytes), Relaxed);
+        self.came.store(self.came.load(Relaxed).saturating_add(bytes), Relaxed);
         self.looked_at.store(false, Relaxed);
+    }
+
+    /// A piece of a body of unknown length was read, so many bytes: with it went the line that says its length, and two ends
+    /// of lines (RFC 9112, section 7.1).
+    pub(super) fn took(&self, bytes: usize) {
+        if self.has_chunks.load(Relaxed) {
+            let digits = bytes.checked_ilog(16).map_or(1, |digits| digits as usize + 1);
+            self.used(bytes + digits + 4);
+        }
+    }
+
+    fn used(&self, bytes: usize) {
+        self.used.store(self.used.load(Relaxed).saturating_add(bytes), Relaxed);
+    }
+
+    /// What the framework holds of it at most, bytes.
+    fn held(&self) -> usize {
+        self.came.load(Relaxed).saturating_sub(self.used.load(Relaxed))
     }
 
     /// Before it is read from: whether the framework has to look first at what came before.
@@ -215,9 +231,10 @@ impl Slot {
             return false;
         }
         if self.looked_at.load(Relaxed) {
-            self.backlog.store(0, Relaxed);
+            self.came.store(0, Relaxed);
+            self.used.store(0, Relaxed);
         }
-        self.backlog.load(Relaxed) >= LOOKED_AT
+        self.came.load(Relaxed) >= LOOKED_AT
     }
 
     /// The framework looks at it now.
@@ -226,16 +243,12 @@ impl Slot {
     }
 
     /// Whether it brought so much that no request can come of it any more. Asked when the framework has seen all of it.
-    pub(super) fn is_endless(&self, body_limit: usize) -> bool {
-        if self.is_flood.load(Relaxed) {
-            return true;
-        }
-        let unused = self.unused.load(Relaxed);
+    pub(super) fn is_endless(&self) -> bool {
         if self.has_request() {
-            // What the handler takes, and what the framework reads ahead of it.
-            unused > body_limit + READ_AHEAD
+            // Of a body without a length, or behind it, more than the framework may hold.
+            self.is_flood.load(Relaxed) || self.has_chunks.load(Relaxed) && self.held() >= READ_AHEAD
         } else {
-            unused >= self.allowed.load(Relaxed)
+            self.unused.load(Relaxed) >= self.allowed.load(Relaxed)
         }
     }
 
@@ -243,9 +256,8 @@ impl Slot {
     /// without rest over a full buffer.
     pub(super) fn is_ahead(&self) -> bool {
         // Nobody takes anything of one that may not begin yet.
-        let is_held_back = self.held_back.load(Relaxed);
-        let limit = if is_held_back { HEAD_LIMIT } else { self.backlog_limit.load(Relaxed) };
-        let is_ahead = self.has_request() && self.backlog.load(Relaxed) >= limit;
+        let is_taken = self.has_chunks.load(Relaxed) && !self.held_back.load(Relaxed);
+        let is_ahead = self.has_request() && !is_taken && self.held() >= HEAD_LIMIT;
         if is_ahead {
             self.ahead.store(true, Relaxed);
         }
@@ -263,7 +275,7 @@ impl Slot {
     }
 
     /// Whether one is under way, or held back.
-    fn has_request(&self) -> bool {
+    pub(super) fn has_request(&self) -> bool {
         self.turn().0 == Turn::Ours || self.held_back.load(Relaxed)
     }
 
@@ -284,7 +296,7 @@ impl Slot {
     /// Since when it waits for its client, unless it does not, or has to go anyway.
     pub(super) fn waiting_since(&self) -> Option<u64> {
         let (turn, since) = self.turn();
-        (turn != Turn::Ours && self.verdict() == Verdict::Stay).then_some(since)
+        (turn != Turn::Ours && !self.has_request() && self.verdict() == Verdict::Stay).then_some(since)
     }
 
     /// What the rules say of it now.
@@ -296,6 +308,7 @@ impl Slot {
             return Verdict::Stalled;
         }
         match self.turn() {
+            _ if self.has_request() => Verdict::Stay,
             (Turn::Head, since) if is_over(since, rules.head) => Verdict::SlowHead,
             (Turn::Idle, since) if is_over(since, rules.keep_alive) => Verdict::Idle,
             _ => Verdict::Stay,

@@ -21,7 +21,7 @@ use tokio::{
 use super::{
     Door,
     register::Place,
-    slot::{Pace, Rest, Slot, Turn, Verdict},
+    slot::{Pace, Rest, Slot, Verdict},
 };
 
 /// What one connection may read before the others of its thread have their turn, and before what it read is looked at.
@@ -35,13 +35,17 @@ const HELD: Duration = Duration::from_secs(1);
 
 /// Between two turns of reading a body that nobody wanted: many that come at once are spread, so that the others hardly notice.
 const SKIP_PACE: Duration = Duration::from_millis(10);
+/// So many of those turns for a largest body.
+const SKIP_TURNS: usize = 16;
 
 pub(crate) struct Guarded {
     tcp: Take<TcpStream>,
     place: Place,
     /// Bytes read since the others had their turn.
     read: usize,
-    has_ended: bool,
+    ended: Option<Verdict>,
+    /// Bytes of a body that nobody wanted, read since the last pause.
+    skipped: usize,
     /// Until when it is not read from: between two pieces of a body that nobody wanted.
     pause: Option<Pin<Box<Sleep>>>,
     /// Until when a connection that sent without end is kept.
@@ -53,7 +57,7 @@ pub(super) struct UnderWay(Line);
 
 impl Guarded {
     pub(super) fn new(tcp: TcpStream, place: Place) -> Self {
-        Self { tcp: tcp.take(0), place, read: 0, has_ended: false, pause: None, held: None }
+        Self { tcp: tcp.take(0), place, read: 0, ended: None, skipped: 0, pause: None, held: None }
     }
 
     /// What a request on this connection tells it with.
@@ -65,7 +69,7 @@ impl Guarded {
     fn verdict(&mut self) -> Verdict {
         let slot = &self.place.slot;
         match slot.verdict() {
-            Verdict::SlowHead | Verdict::Idle | Verdict::MakeRoom if slot.turn().0 == Turn::Ours => {
+            Verdict::SlowHead | Verdict::Idle | Verdict::MakeRoom if slot.has_request() => {
                 slot.pardon();
                 Verdict::Stay
             }
@@ -75,8 +79,8 @@ impl Guarded {
 
     /// The end of the stream, as the framework sees it: what is left to be sent is sent, then it closes.
     fn end(&mut self, verdict: Verdict, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.has_ended {
-            self.has_ended = true;
+        if self.ended.is_none() {
+            self.ended = Some(verdict);
             self.place.door.count(verdict);
             // There is no request yet that could be answered. Whoever takes nothing gets nothing.
             if verdict == Verdict::SlowHead {
@@ -123,8 +127,8 @@ impl Guarded {
 
     /// A connection that broke: the kernel too gives up on a client that takes nothing.
     fn failed(&mut self, error: io::Error) -> io::Error {
-        if error.kind() == io::ErrorKind::TimedOut && !self.has_ended {
-            self.has_ended = true;
+        if error.kind() == io::ErrorKind::TimedOut && self.ended.is_none() {
+            self.ended = Some(Verdict::Stalled);
             self.place.door.count(Verdict::Stalled);
         }
         error
@@ -135,19 +139,25 @@ impl AsyncRead for Guarded {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         this.place.slot.visited();
+        // What it sends further on is in the middle of something.
+        if let Some(verdict) = this.ended {
+            return this.end(verdict, cx);
+        }
         if this.read >= READ_AT_ONCE {
             this.read = 0;
-            if !this.place.slot.skips_body() {
+            this.skipped = if this.place.slot.skips_body() { this.skipped + READ_AT_ONCE } else { 0 };
+            if this.skipped <= this.place.door.rules.body_limit / SKIP_TURNS {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            this.skipped = 0;
             this.pause = Some(Box::pin(tokio::time::sleep(SKIP_PACE)));
         }
         if let Some(pause) = &mut this.pause {
             ready!(pause.as_mut().poll(cx));
             this.pause = None;
         }
-        if this.read == 0 && this.place.slot.is_endless(this.place.door.rules.body_limit) {
+        if this.read == 0 && this.place.slot.is_endless() {
             return this.end(Verdict::Endless, cx);
         }
         let verdict = this.verdict();
@@ -219,9 +229,16 @@ impl AsyncWrite for Guarded {
     }
 }
 
+/// How long a head was, but for spaces that it need not have (RFC 9112, sections 3 and 5).
+fn head_bytes(request: &Request) -> usize {
+    let uri = request.uri().path_and_query().map_or(1, |text| text.as_str().len());
+    let fields: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    request.method().as_str().len() + uri + " HTTP/1.1\r\n\r\n".len() + 1 + fields
+}
+
 /// From a request to its connection.
 #[derive(Clone)]
-pub(super) struct Line {
+pub(crate) struct Line {
     slot: Arc<Slot>,
     door: Arc<Door>,
 }
@@ -236,7 +253,12 @@ impl Line {
             None if request.chunked().unwrap_or(true) => Rest::Chunks,
             None => Rest::None,
         };
-        self.slot.asked(rest, self.door.rules.body_limit)
+        self.slot.asked(head_bytes(request), rest, self.door.rules.body_limit)
+    }
+
+    /// So many bytes of its body were read.
+    pub(crate) fn took(&self, bytes: usize) {
+        self.slot.took(bytes);
     }
 
     /// It begins.

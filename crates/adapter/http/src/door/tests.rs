@@ -136,67 +136,89 @@ fn what_comes_without_a_request_has_an_end() {
     let place = enter(&door, "192.0.2.1").unwrap();
     let (slot, body_limit) = (&place.slot, door.rules.body_limit);
     slot.received(HEAD_LIMIT - 1, || 1);
-    assert!(!slot.is_endless(body_limit));
+    assert!(!slot.is_endless());
     slot.received(1, || 1);
-    assert!(slot.is_endless(body_limit), "a head");
+    assert!(slot.is_endless(), "a head");
     let asked = |rest| {
-        slot.asked(rest, body_limit);
+        slot.asked(HEAD_LIMIT, rest, body_limit);
         slot.begin(2);
     };
     asked(Rest::None);
     slot.received(HEAD_LIMIT, || 2);
-    assert!(slot.is_ahead() && !slot.is_endless(body_limit), "requests behind a request wait");
+    assert!(slot.is_ahead() && !slot.is_endless(), "requests behind a request wait");
     slot.end(2);
     assert!(!slot.is_ahead());
     asked(Rest::Chunks);
-    slot.received(body_limit + 64 * 1024, || 2);
-    assert!(!slot.is_endless(body_limit));
+    slot.received(64 * 1024 - 1, || 2);
+    assert!(!slot.is_endless());
     slot.received(1, || 2);
-    assert!(slot.is_endless(body_limit), "a body");
-    asked(Rest::Length(1));
+    assert!(slot.is_endless(), "a body");
+    // As "3E8" with the ends of the lines.
+    slot.took(1000);
+    slot.received(1006, || 2);
+    assert!(!slot.is_endless(), "a piece of it was read");
+    slot.received(1, || 2);
+    assert!(slot.is_endless());
+    slot.asked(1, Rest::Length(1), body_limit);
+    slot.begin(3);
     slot.end(3);
     let skipped = (4 * body_limit).max(HEAD_LIMIT + 1);
     slot.received(skipped - 1, || 3);
-    assert!(!slot.is_endless(body_limit));
+    assert!(!slot.is_endless());
     slot.received(1, || 3);
-    assert!(slot.is_endless(body_limit), "the rest of a body that nobody wanted");
+    assert!(slot.is_endless(), "the rest of a body that nobody wanted");
 }
 
 #[test]
 fn what_was_read_ahead_is_used_up_before_more_is_read() {
     let door = door(10);
     let place = enter(&door, "192.0.2.1").unwrap();
-    let (slot, body_limit) = (&place.slot, door.rules.body_limit);
-    slot.received(HEAD_LIMIT, || 1);
-    // Short requests, many of them in what came.
-    for _ in 0..3 {
-        slot.asked(Rest::None, body_limit);
+    let slot = &place.slot;
+    let asked = |rest| {
+        let pace = slot.asked(10, rest, 1_000_000);
         slot.begin(1);
-        assert!(slot.is_ahead());
+        pace
+    };
+    slot.received(HEAD_LIMIT + 30, || 1);
+    for _ in 0..3 {
+        assert!(!slot.must_be_looked_at() || !slot.has_request());
+        asked(Rest::None);
+        assert!(slot.is_ahead(), "more requests of ten bytes are in it");
         slot.end(1);
         assert!(slot.must_be_looked_at(), "there may be one more in it");
     }
-    slot.asked(Rest::Length(1), body_limit);
-    slot.begin(1);
+    asked(Rest::Length(100));
+    slot.received(89, || 1);
     assert!(!slot.is_ahead(), "its body may not be here");
-    slot.received(1, || 1);
-    assert!(slot.is_ahead(), "all of it is here");
+    slot.received(21, || 1);
+    assert!(slot.is_ahead(), "all of it is here, and as much as is held of others");
     slot.end(1);
     slot.looked_at();
     assert!(!slot.must_be_looked_at(), "nothing in it became a request");
-    slot.received(HEAD_LIMIT, || 1);
-    slot.visited();
-    slot.asked(Rest::None, body_limit);
-    assert_eq!(slot.asked(Rest::Chunks, body_limit), Pace::AfterOthers);
+    slot.received(HEAD_LIMIT + 10, || 1);
+    slot.asked(10, Rest::None, 1);
+    assert_eq!(slot.asked(0, Rest::Chunks, 1), Pace::AfterOthers);
     assert!(slot.is_ahead(), "nobody takes of a body before its request begins");
     slot.begin(1);
     assert!(!slot.is_ahead());
     // Two were asked for since it last waited for an answer.
     for _ in 2..=ROW {
-        assert!(!slot.is_endless(body_limit));
-        slot.asked(Rest::Chunks, body_limit);
+        assert!(!slot.is_endless());
+        slot.asked(0, Rest::Chunks, 1);
     }
-    assert!(slot.is_endless(body_limit), "bodies of unknown length, one behind the other");
+    assert!(slot.is_endless(), "bodies of unknown length, one behind the other");
+}
+
+#[test]
+fn a_request_that_is_held_back_is_no_silence_of_its_client() {
+    let door = door(10);
+    let place = enter(&door, "192.0.2.1").unwrap();
+    let slot = &place.slot;
+    slot.asked(10, Rest::None, 1);
+    slot.end(1);
+    assert!(slot.waiting_since().is_some());
+    assert_eq!(slot.asked(10, Rest::None, 1), Pace::AfterOthers);
+    assert_eq!((slot.waiting_since(), slot.judge(&door.rules, 1_000_000)), (None, Verdict::Stay));
 }
 
 #[actix_web::test]
@@ -227,7 +249,7 @@ async fn the_rest_of_a_body_that_nobody_wanted_is_not_read_at_a_run() {
         assert!(Pin::new(&mut guarded).poll_read(&mut Context::from_waker(&waker), &mut buffer).is_pending());
         woken.0.load(Ordering::Relaxed)
     };
-    slot.asked(Rest::Chunks, 4 * HEAD_LIMIT);
+    slot.asked(0, Rest::Chunks, 4 * HEAD_LIMIT);
     slot.begin(1);
     assert_eq!(woken_after_a_piece().await, 1, "a body that is wanted");
     slot.end(1);
@@ -239,7 +261,7 @@ fn whoever_does_not_wait_for_answers_takes_turns_and_is_slowed_down() {
     let door = door(10);
     let slot = &enter(&door, "192.0.2.1").unwrap().slot;
     let ask = || {
-        let pace = slot.asked(Rest::None, 1);
+        let pace = slot.asked(0, Rest::None, 1);
         slot.begin(1);
         slot.end(1);
         pace
@@ -251,9 +273,9 @@ fn whoever_does_not_wait_for_answers_takes_turns_and_is_slowed_down() {
         assert_eq!(ask(), Pace::Now);
     }
     slot.visited();
-    assert_eq!(slot.asked(Rest::None, 1), Pace::Later);
+    assert_eq!(slot.asked(0, Rest::None, 1), Pace::Later);
     slot.received(1, || 1);
-    assert_eq!(slot.asked(Rest::None, 1), Pace::Later, "more of the same while it is held back");
+    assert_eq!(slot.asked(0, Rest::None, 1), Pace::Later, "more of the same while it is held back");
     slot.begin(1);
     slot.end(1);
     slot.received(1, || 1);

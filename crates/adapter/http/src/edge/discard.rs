@@ -16,12 +16,16 @@ use actix_web::{
 use bytes::Bytes;
 use futures_util::Stream;
 
+use crate::door::Line;
+
 /// The body of a request, lent to whoever answers it.
 pub(super) struct Lent(Rc<RefCell<Source>>);
 
 struct Source {
     payload: Payload,
     has_ended: bool,
+    /// Who counts what the connection holds.
+    line: Option<Line>,
 }
 
 impl Source {
@@ -30,6 +34,9 @@ impl Source {
             return Poll::Ready(None);
         }
         let piece = Pin::new(&mut self.payload).poll_next(context);
+        if let (Poll::Ready(Some(Ok(piece))), Some(line)) = (&piece, &self.line) {
+            line.took(piece.len());
+        }
         self.has_ended = matches!(piece, Poll::Ready(None | Some(Err(_))));
         piece
     }
@@ -48,11 +55,12 @@ impl Stream for Borrowed {
 
 /// Lends the body out, if there is one.
 pub(super) fn lend(request: &mut ServiceRequest) -> Option<Lent> {
+    let line = request.request().conn_data::<Line>().cloned();
     let payload = request.parts_mut().1;
     if matches!(payload, Payload::None) {
         return None;
     }
-    let source = Rc::new(RefCell::new(Source { payload: payload.take(), has_ended: false }));
+    let source = Rc::new(RefCell::new(Source { payload: payload.take(), has_ended: false, line }));
     *payload = Payload::Stream { payload: Box::pin(Borrowed(Rc::clone(&source))) };
     Some(Lent(source))
 }
