@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::Write as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::Output,
     thread,
 };
@@ -77,6 +77,11 @@ impl Cluster {
     /// Everything that the server has written.
     pub fn log(&self) -> String {
         self.folder.read_log()
+    }
+
+    /// The file that the server writes its log to; gone with the server.
+    pub fn log_file(&self) -> PathBuf {
+        self.folder.log()
     }
 
     /// The folder of its data, its log and its socket.

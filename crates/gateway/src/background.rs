@@ -108,7 +108,8 @@ impl Tasks {
     }
 
     async fn clean(self: Arc<Self>) -> Result<(), StoreError> {
-        let removed = self.housekeeping.run(self.deps.clock.now()).await?;
+        let clock = self.deps.clock.clone();
+        let removed = self.housekeeping.run(move || clock.now()).await?;
         tracing::debug!(removed, "expired rows removed");
         Ok(())
     }

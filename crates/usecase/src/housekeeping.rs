@@ -36,31 +36,39 @@ impl Housekeeping {
     }
 
     /// Removes expired codes, sessions, devices, idempotency keys and unused quotes, budgets that are full, and what was
-    /// called off between two databases long ago, and says how many rows went.
+    /// called off between two databases long ago, and says how many rows went. Each transaction asks `clock` anew: what is written after the clock was set back, while this is at
+    /// work, has not expired.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails; what went before stays removed.
-    pub async fn run(&self, now: Millis) -> Result<u64, StoreError> {
-        let codes = self.batches(move |tx| Box::pin(OtpChallenge::purge_expired(tx, now, BATCH))).await?;
-        let full = now.plus_ms(-KEEP_BUDGET_MS);
-        let budgets = self.batches(move |tx| Box::pin(OtpBudget::purge_full(tx, full, BATCH))).await?;
-        let sessions = self.batches(move |tx| Box::pin(Session::purge_expired(tx, now, BATCH))).await?;
-        let devices = self.batches(move |tx| Box::pin(KnownDevice::purge_expired(tx, now, BATCH))).await?;
-        let keys = self.batches(move |tx| Box::pin(IdempotencyKey::purge_expired(tx, now, BATCH))).await?;
-        let aborted = self.batches(move |tx| Box::pin(Transaction::purge_aborted(tx, now, BATCH))).await?;
-        let cancelled = self.batches(move |tx| Box::pin(Barrier::purge_cancelled(tx, now, BATCH))).await?;
-        let quotes = self.quotes(now.plus_ms(-KEEP_QUOTE_MS)).await?;
+    pub async fn run(&self, clock: impl Fn() -> Millis + Clone + Send + Sync + 'static) -> Result<u64, StoreError> {
+        let now = clock.clone();
+        let codes = self.batches(move |tx| Box::pin(OtpChallenge::purge_expired(tx, now(), BATCH))).await?;
+        let now = clock.clone();
+        let full = move || now().plus_ms(-KEEP_BUDGET_MS);
+        let budgets = self.batches(move |tx| Box::pin(OtpBudget::purge_full(tx, full(), BATCH))).await?;
+        let now = clock.clone();
+        let sessions = self.batches(move |tx| Box::pin(Session::purge_expired(tx, now(), BATCH))).await?;
+        let now = clock.clone();
+        let devices = self.batches(move |tx| Box::pin(KnownDevice::purge_expired(tx, now(), BATCH))).await?;
+        let now = clock.clone();
+        let keys = self.batches(move |tx| Box::pin(IdempotencyKey::purge_expired(tx, now(), BATCH))).await?;
+        let now = clock.clone();
+        let aborted = self.batches(move |tx| Box::pin(Transaction::purge_aborted(tx, now(), BATCH))).await?;
+        let now = clock.clone();
+        let cancelled = self.batches(move |tx| Box::pin(Barrier::purge_cancelled(tx, now(), BATCH))).await?;
+        let quotes = self.quotes(clock().plus_ms(-KEEP_QUOTE_MS)).await?;
         Ok(codes + budgets + sessions + devices + keys + aborted + cancelled + quotes)
     }
 
     /// Runs `purge` until nothing is left for it.
     async fn batches<F>(&self, purge: F) -> Result<u64, StoreError>
     where
-        F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<u64, StoreError>> + Copy + Send + Sync + 'static,
+        F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<u64, StoreError>> + Clone + Send + Sync + 'static,
     {
         let mut total = 0;
         loop {
-            let removed = self.shards.write_everywhere(purge).await?;
+            let removed = self.shards.write_everywhere(purge.clone()).await?;
             total += removed.iter().sum::<u64>();
             if removed.iter().all(|removed| *removed < BATCH) {
                 return Ok(total);

@@ -9,6 +9,7 @@ mod nightly;
 mod program;
 mod python;
 mod report;
+mod statements;
 mod step;
 mod stores;
 mod testing;
@@ -30,8 +31,8 @@ struct Cli {
 enum Command {
     /// Runs every test: units, properties, the architecture, end to end; then the conformance walk and a fuzz run.
     ///
-    /// Needs the Rust toolchain, a C compiler, PostgreSQL 14 (root on a Debian has it installed; it need not be running), and
-    /// Python 3.11 with venv and pip. Arguments after `--` go to the Rust tests, and these alone are run then: `cargo xtask
+    /// Needs the Rust toolchain, a C compiler, PostgreSQL 14 (root on a Debian has it installed; it need not be running; without it:
+    /// --store sqlite), and Python 3.11 with venv and pip. Arguments after `--` go to the Rust tests, and these alone are run then: `cargo xtask
     /// test -- architecture`.
     Test(testing::Options),
     /// Fuzzes a private gateway from its OpenAPI document.

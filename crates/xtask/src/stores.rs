@@ -5,7 +5,10 @@ use std::{fmt, fs, path::PathBuf};
 use clap::ValueEnum;
 use clusters::{Binaries, Cluster, Options};
 
-use crate::program::{Program, target};
+use crate::{
+    program::{Program, target},
+    statements,
+};
 
 /// What the end-to-end tests run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -46,11 +49,18 @@ impl Servers {
     /// # Errors
     /// What is missing, how to install it, and how to do without.
     pub(crate) fn start() -> Result<Self, String> {
-        let servers = Binaries::find_or_install().and_then(|found| Cluster::start_many(3, &found, &Options::default()));
+        let settings = statements::SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let options = Options { settings, ..Options::default() };
+        let servers = Binaries::find_or_install().and_then(|found| Cluster::start_many(3, &found, &options));
         let servers = servers
             .map_err(|missing| format!("{missing}\nTo test on SQLite alone: cargo xtask test --store sqlite"))?;
         eprintln!("xtask: three private PostgreSQL servers have started");
         Ok(Self(servers))
+    }
+
+    /// What they have logged.
+    pub(crate) fn logs(&self) -> Vec<PathBuf> {
+        self.0.iter().map(Cluster::log_file).collect()
     }
 
     fn dsns(&self) -> String {

@@ -1,19 +1,19 @@
 //! `cargo xtask test`.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
 
 use crate::{
     conformance, fuzz,
     program::Program,
-    python, step,
+    python, statements, step,
     step::Step,
     stores::{Place, Servers, Store},
 };
 
-/// Where the end-to-end tests run when nobody says: on what `cargo run` uses.
-const USUAL: [Store; 1] = [Store::Sqlite];
+/// Where the end-to-end tests run when nobody says: on what `cargo run` uses, and on what differs most from it.
+const USUAL: [Store; 2] = [Store::Sqlite, Store::Postgres3];
 
 /// Options of `cargo xtask test`.
 #[derive(Args)]
@@ -21,7 +21,7 @@ pub(crate) struct Options {
     /// Leave out what needs Python: the conformance walk and the fuzz run.
     #[arg(long)]
     pub(crate) without_python: bool,
-    /// Where the tests keep their data; may be repeated. If not said: sqlite, without PostgreSQL.
+    /// Where the tests keep their data; may be repeated. If not said: sqlite, then the end-to-end tests on postgres3.
     #[arg(long = "store", value_enum)]
     pub(crate) stores: Vec<Store>,
     /// Passed on to every Rust test binary, such as part of a test's name; then only Rust tests are run.
@@ -47,6 +47,9 @@ pub(crate) async fn run(options: Options) -> ExitCode {
     };
     let places = stores.iter().map(|store| Place::new(*store, servers.as_ref()));
     let mut steps = rust_steps(places, &options.for_tests);
+    if let Some(servers) = &servers {
+        steps.push(statements_step(servers.logs(), options.for_tests.is_empty()));
+    }
     if with_python {
         steps.extend([conformance::step(), fuzz::step(fuzz::Options::in_tests())]);
     }
@@ -58,6 +61,16 @@ pub(crate) async fn run(options: Options) -> ExitCode {
         eprintln!("\nxtask: NOT RUN: what needs PostgreSQL (--store postgres or postgres3).");
     }
     code
+}
+
+/// After all tests that run on PostgreSQL; `whole`: none was left out.
+fn statements_step(logs: Vec<PathBuf>, whole: bool) -> Step {
+    Step::new("what the tests made the product ask of PostgreSQL", async move {
+        let checked = statements::check(&logs, whole);
+        checked
+            .map(|count| eprintln!("xtask: {count} different statements, each in its shard or exempt by name"))
+            .into()
+    })
 }
 
 /// Every test at the first place; at the others the tests that depend on it.

@@ -3,6 +3,7 @@
 
 mod disk_full;
 mod files;
+mod server_lost;
 mod values;
 
 /// A start that was refused: it ended by itself, nothing looks like a crash, and one line says why with these words.

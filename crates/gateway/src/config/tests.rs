@@ -121,6 +121,15 @@ fn a_variable_that_is_a_value_and_a_table_is_rejected_in_any_case() {
 }
 
 #[test]
+fn two_spellings_of_one_variable_are_rejected_whatever_they_say() {
+    let told =
+        problems(sections(None, Profile::Local, &[("GATEWAY__HTTP__WORKERS", "5"), ("GATEWAY__http__workers", "5")]));
+    assert_eq!(told.len(), 2, "{told:#?}");
+    let other = "GATEWAY__http__workers sets it as well: one spelling is enough";
+    assert_eq!(told[0], format!("`http.workers` (environment variable GATEWAY__HTTP__WORKERS): {other}"));
+}
+
+#[test]
 fn every_bad_value_names_its_key_its_source_and_what_is_allowed() {
     let folder = Folder::with(&[("local.toml", "[http]\nbind = ''\nworker = 3\ndeep.limit = 'many'")]);
     let mut told = problems(folder.sections(&[("GATEWAY__HTTP__WORKERS", "0"), ("gateway__http__proxies", "here")]));
