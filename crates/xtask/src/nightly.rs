@@ -34,6 +34,7 @@ pub(crate) async fn run(options: Options) -> ExitCode {
     let not_built = "the release build failed";
     let steps = vec![
         release_build(built.clone()),
+        on_postgres(),
         fuzz::step(fuzz).only_if(&built, not_built),
         replay(options.kills).only_if(&built, not_built),
         model("limits", &["--test", "model"]),
@@ -52,6 +53,12 @@ fn release_build(built: Rc<Cell<bool>>) -> Step {
         built.set(outcome == Outcome::Ok);
         outcome
     })
+}
+
+/// The end-to-end tests once more, where data lies in several databases; every statement has to name its shard.
+fn on_postgres() -> Step {
+    let tests = ["xtask", "test", "--store", "postgres3", "--without-python"];
+    Step::cargo("the tests on three PostgreSQL servers", &tests)
 }
 
 /// Trips of a real day while the gateway is killed again and again: nothing acknowledged may be lost or doubled.

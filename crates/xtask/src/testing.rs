@@ -12,8 +12,8 @@ use crate::{
     stores::{Place, Servers, Store},
 };
 
-/// Where the end-to-end tests run when nobody says: on what `cargo run` uses, and on what differs most from it.
-const USUAL: [Store; 2] = [Store::Sqlite, Store::Postgres3];
+/// Where the end-to-end tests run when nobody says: on what `cargo run` uses. A run on three servers takes minutes more.
+const USUAL: [Store; 1] = [Store::Sqlite];
 
 /// Options of `cargo xtask test`.
 #[derive(Args)]
@@ -21,7 +21,7 @@ pub(crate) struct Options {
     /// Leave out what needs Python: the conformance walk and the fuzz run.
     #[arg(long)]
     pub(crate) without_python: bool,
-    /// Where the tests keep their data; may be repeated. If not said: sqlite, then the end-to-end tests on postgres3.
+    /// Where the tests keep their data; may be repeated. If not said: sqlite.
     #[arg(long = "store", value_enum)]
     pub(crate) stores: Vec<Store>,
     /// Passed on to every Rust test binary, such as part of a test's name; then only Rust tests are run.

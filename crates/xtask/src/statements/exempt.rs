@@ -9,6 +9,9 @@ const DUE: &str = "due work: read for all shards of a database at once, by an in
 const DUE_IN_WHOLE: &str = "due work: changed or removed in a batch by the same index as it would be read";
 const OWNERS: &str = "one question a database for rows of several shards, by their whole keys";
 
+const HELD: &str = "ends or lists what a server holds ready: no table of ours";
+const CHECK: &str = "a check of the driver index: many shards of a database at once, each named";
+
 /// Statement and reason.
 const EXEMPT: &[(&str, &str)] = &[
     ("BEGIN", TRANSACTIONS),
@@ -16,6 +19,11 @@ const EXEMPT: &[(&str, &str)] = &[
     ("ROLLBACK", TRANSACTIONS),
     ("SAVEPOINT _sqlx_savepoint_*", TRANSACTIONS),
     ("RELEASE SAVEPOINT _sqlx_savepoint_*", TRANSACTIONS),
+    ("PREPARE TRANSACTION *", HELD),
+    ("COMMIT PREPARED *", HELD),
+    ("ROLLBACK PREPARED *", HELD),
+    ("SELECT * FROM pg_prepared_xacts *", HELD),
+    ("SHOW max_prepared_transactions", DATABASE),
     ("SHOW transaction_read_only", DATABASE),
     ("SELECT * FROM store_identity WHERE store_identity.id = $1 *", DATABASE),
     ("INSERT INTO store_identity *", DATABASE),
@@ -27,6 +35,7 @@ const EXEMPT: &[(&str, &str)] = &[
     ("CREATE TABLE *", MIGRATION),
     ("CREATE INDEX *", MIGRATION),
     ("CREATE UNIQUE INDEX *", MIGRATION),
+    ("ALTER TABLE ride_events ADD COLUMN *", MIGRATION),
     ("SELECT relname::text FROM pg_class *", MIGRATION),
     ("SELECT * FROM seaql_migrations *", MIGRATION),
     ("INSERT INTO seaql_migrations *", MIGRATION),
@@ -34,6 +43,19 @@ const EXEMPT: &[(&str, &str)] = &[
     ("INSERT INTO migration_lock *", MIGRATION),
     ("SELECT * FROM rides WHERE (rides.shard = $* AND rides.id = $*) OR (rides.shard = $*)", OWNERS),
     ("SELECT * FROM otp_budgets WHERE (otp_budgets.shard = $*) OR (otp_budgets.shard = $*", OWNERS),
+    ("SELECT * FROM outbox WHERE (outbox.shard = $* AND outbox.ride_id = $*) OR (outbox.shard = $*", OWNERS),
+    ("SELECT * FROM driver_rides WHERE (driver_rides.shard = $*) OR (driver_rides.shard = $*", OWNERS),
+    ("SELECT * FROM ride_events WHERE (ride_events.shard = $*) OR (ride_events.shard = $*", OWNERS),
+    ("SELECT * FROM transactions WHERE ((transactions.shard = $*) OR (transactions.shard = $*", OWNERS),
+    ("SELECT * FROM ride_events WHERE ride_events.shard IN ($*", CHECK),
+    ("SELECT * FROM driver_rides WHERE driver_rides.shard IN ($*", CHECK),
+    ("SELECT COUNT(*) AS num_items FROM (SELECT * FROM scan_findings WHERE scan_findings.shard = $1 AND *", CHECK),
+    ("SELECT * FROM barriers WHERE barriers.due_at IS NOT NULL AND *", DUE),
+    ("SELECT * FROM transactions WHERE transactions.due_at IS NOT NULL AND *", DUE),
+    ("SELECT barriers.expires_at FROM barriers WHERE barriers.expires_at > $1 AND *", DUE),
+    ("SELECT transactions.expires_at FROM transactions WHERE transactions.expires_at > $1 AND *", DUE),
+    ("DELETE FROM barriers WHERE barriers.expires_at <= $1", DUE_IN_WHOLE),
+    ("DELETE FROM transactions WHERE transactions.expires_at <= $1", DUE_IN_WHOLE),
     ("SELECT rides.due_at, rides.id FROM rides WHERE rides.due_at <= $1 ORDER BY rides.due_at ASC LIMIT $2", DUE),
     ("SELECT * FROM rides WHERE rides.due_at IS NOT NULL AND rides.id > $1 ORDER BY rides.id ASC LIMIT $2", DUE),
     ("SELECT outbox.ride_id FROM outbox WHERE outbox.due_at <= $1 AND * ORDER BY outbox.due_at ASC LIMIT $2", DUE),
