@@ -1,11 +1,11 @@
 //! Table `barriers`: reservations of rows in the driver index, in the driver's shard, while it is open whether the ride will
 //! be accepted; and what must not be reserved any more.
 
-use sea_orm::{ActiveValue::Set, QueryOrder, QuerySelect, entity::prelude::*};
+use sea_orm::{ActiveValue::Set, entity::prelude::*};
 
 use crate::{
     DriverRide,
-    store::{Conn, Shards, StoreError, Tx, purge},
+    store::{Shards, StoreError, Tx, purge},
     transaction::{Attempt, REMEMBERED_MS, Unfinished, driver, due, unfinished},
     value::{Id, Millis},
 };
@@ -126,12 +126,8 @@ impl Barrier {
     /// # Errors
     /// [`StoreError`] when no database answers or a row cannot be read.
     pub async fn list_due(shards: &Shards, now: Millis, lease_ms: i64, limit: u64) -> Result<Vec<Self>, StoreError> {
-        let due = row::Entity::find()
-            .filter(due(row::Column::DueAt, now, lease_ms))
-            .order_by_asc(row::Column::DueAt)
-            .limit(limit);
-        let ask = async |conn: Conn<'_>| Ok(due.clone().all(&conn.0).await?);
-        shards.ask_for_due(ask).await?.into_iter().map(Self::from_row).collect()
+        let due = due::<row::Entity>(shards, row::Column::DueAt, now, lease_ms, limit).await?;
+        due.into_iter().map(Self::from_row).collect()
     }
 
     /// Reservations that were made `lease_ms` ago or earlier, in the databases that answer; due work, so it names no shard.

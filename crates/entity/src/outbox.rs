@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 use futures_util::future::try_join_all;
 use sea_orm::{
     ActiveValue::Set,
-    Condition, QueryOrder, QuerySelect, Select,
+    QueryOrder, QuerySelect, Select,
     entity::prelude::*,
     sea_query::{Expr, ExprTrait, SimpleExpr},
 };
@@ -206,18 +206,8 @@ impl OutboxEntry {
     /// # Errors
     /// [`StoreError`] when a database fails or a message cannot be read.
     pub async fn unindexed(shards: &Shards, rides: &[Id<Ride>]) -> Result<BTreeSet<(Id<Ride>, DriverId)>, StoreError> {
-        let questions =
-            shards.group_by_database(rides.iter().copied(), |id| id.shard()).map(|(database, rides)| async move {
-                let any = rides.iter().fold(Condition::any(), |any, id| {
-                    let of_ride = Condition::all()
-                        .add(row::Column::Shard.eq(id.shard().number()))
-                        .add(row::Column::RideId.eq(id.value()));
-                    any.add(of_ride)
-                });
-                row::Entity::find().filter(any).all(&database.conn().0).await
-            });
         let mut found = BTreeSet::new();
-        for row in try_join_all(questions).await?.into_iter().flatten() {
+        for row in shards.rows_of_rides::<row::Entity>(rides, (row::Column::Shard, row::Column::RideId)).await? {
             let entry = Self::from_row(row)?;
             if let Message::IndexDriver { driver_id } = entry.message {
                 found.insert((entry.key.ride_id, driver_id));

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::future::try_join_all;
 use sea_orm::{ActiveValue::Set, Condition, QueryOrder, QuerySelect, entity::prelude::*};
 
 use crate::{
@@ -123,20 +122,10 @@ impl Transaction {
     /// # Errors
     /// [`StoreError`] when a database fails or a row cannot be read.
     pub async fn committed(shards: &Shards, rides: &[Id<Ride>]) -> Result<BTreeSet<(Id<Ride>, DriverId)>, StoreError> {
-        let questions =
-            shards.group_by_database(rides.iter().copied(), |id| id.shard()).map(|(database, rides)| async move {
-                let any = rides.iter().fold(Condition::any(), |any, id| {
-                    let of_ride = Condition::all()
-                        .add(row::Column::Shard.eq(id.shard().number()))
-                        .add(row::Column::RideId.eq(id.value()));
-                    any.add(of_ride)
-                });
-                let committed = row::Column::Decision.eq(Decision::Commit as i16);
-                row::Entity::find().filter(any).filter(committed).all(&database.conn().0).await
-            });
-        let rows = try_join_all(questions).await?;
+        let rows = shards.rows_of_rides::<row::Entity>(rides, (row::Column::Shard, row::Column::RideId)).await?;
+        let committed = rows.into_iter().filter(|row| row.decision == Decision::Commit as i16);
         let pair = |row: row::Model| Ok((Id::raw(row.ride_id), driver("transactions", &row.driver_id)?));
-        rows.into_iter().flatten().map(pair).collect()
+        committed.map(pair).collect()
     }
 
     /// Forgets a decision that has been carried out.
@@ -153,12 +142,8 @@ impl Transaction {
     /// # Errors
     /// [`StoreError`] when no database answers or a row cannot be read.
     pub async fn list_due(shards: &Shards, now: Millis, lease_ms: i64, limit: u64) -> Result<Vec<Self>, StoreError> {
-        let due = row::Entity::find()
-            .filter(due(row::Column::DueAt, now, lease_ms))
-            .order_by_asc(row::Column::DueAt)
-            .limit(limit);
-        let ask = async |conn: Conn<'_>| Ok(due.clone().all(&conn.0).await?);
-        shards.ask_for_due(ask).await?.into_iter().map(Self::from_row).collect()
+        let due = due::<row::Entity>(shards, row::Column::DueAt, now, lease_ms, limit).await?;
+        due.into_iter().map(Self::from_row).collect()
     }
 
     /// Decisions that were made `lease_ms` ago or earlier and that nobody has reported as carried out, in the databases that
@@ -220,12 +205,20 @@ pub(crate) fn driver(table: &'static str, text: &str) -> Result<DriverId, StoreE
     DriverId::parse(text).map_err(|error| StoreError::corrupt(table, "driver_id", error))
 }
 
-/// What any node may take: its lease is over, or ends later than anybody leases (the clock was set back since).
-pub(crate) fn due<C: ColumnTrait>(due_at: C, now: Millis, lease_ms: i64) -> Condition {
+/// Rows that any node may take, longest due first in each database: their lease is over, or ends later than anybody leases
+/// (the clock was set back since).
+pub(crate) async fn due<E: EntityTrait>(
+    shards: &Shards,
+    due_at: E::Column,
+    now: Millis,
+    lease_ms: i64,
+    limit: u64,
+) -> Result<Vec<E::Model>, StoreError> {
     let beyond = now.plus_ms(lease_ms).plus_ms(SKEW_MS);
     let over = Condition::any().add(due_at.lte(now.0)).add(due_at.gt(beyond.0));
     // Said for the planner of SQLite: the index holds these.
-    Condition::all().add(due_at.is_not_null()).add(over)
+    let due = E::find().filter(due_at.is_not_null()).filter(over).order_by_asc(due_at).limit(limit);
+    shards.ask_for_due(async |conn: Conn<'_>| Ok(due.clone().all(&conn.0).await?)).await
 }
 
 /// Rows that are due some time and were made by then, in the databases that answer.

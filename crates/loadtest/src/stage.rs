@@ -16,8 +16,7 @@ pub(crate) struct Stage {
     /// The one that delivers what the first leaves.
     relay: Option<Server>,
     // After the gateways: whoever still has connections is gone first.
-    #[allow(dead_code, reason = "kept until everything else is gone")]
-    databases: Vec<Database>,
+    _databases: Vec<Database>,
     servers: Vec<Cluster>,
     killed: usize,
 }
@@ -49,7 +48,7 @@ impl Stage {
             launch.settings.push(("GATEWAY__SANDBOX__DRIVERS".into(), "0".into()));
             Some(server.start_beside(launch).await?)
         };
-        Ok(Self { server, relay, databases, servers, killed: 0 })
+        Ok(Self { server, relay, _databases: databases, servers, killed: 0 })
     }
 
     /// Whether the data is in one SQLite file.

@@ -84,16 +84,9 @@ impl Ride {
     /// # Errors
     /// [`StoreError`] when a database fails.
     pub async fn acceptances(shards: &Shards, ids: &[Id<Self>]) -> Result<Acceptances, StoreError> {
-        use event::Column::{RideId, Seq, Shard};
-        let questions =
-            shards.group_by_database(ids.iter().copied(), |id| id.shard()).map(|(database, ids)| async move {
-                let any = ids.iter().fold(Condition::any(), |any, id| {
-                    any.add(Condition::all().add(Shard.eq(id.shard().number())).add(RideId.eq(id.value())))
-                });
-                event::Entity::find().filter(any).order_by_asc(RideId).order_by_asc(Seq).all(&database.conn().0).await
-            });
+        use event::Column::{RideId, Shard};
         let mut all = Acceptances::default();
-        for event in try_join_all(questions).await?.into_iter().flatten() {
+        for event in shards.rows_of_rides::<event::Entity>(ids, (Shard, RideId)).await? {
             let ride_id = Id::raw(event.ride_id);
             match serde_json::from_str::<Glance<'_>>(&event.change) {
                 Ok(glance) if glance.change != "accepted" => {}

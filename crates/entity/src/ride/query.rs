@@ -2,8 +2,7 @@
 
 use std::fmt::Display;
 
-use futures_util::future::try_join_all;
-use sea_orm::{ActiveValue::Set, Condition, QueryOrder, QuerySelect, entity::prelude::*, sea_query::ExprTrait};
+use sea_orm::{ActiveValue::Set, QueryOrder, QuerySelect, entity::prelude::*, sea_query::ExprTrait};
 
 use super::{Change, Ride, RideStatus, Timeouts, row};
 use crate::{
@@ -206,18 +205,9 @@ impl Ride {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn find_many(shards: &Shards, ids: &[Id<Self>]) -> Result<Vec<Self>, StoreError> {
-        let checks = shards.group_by_database(ids.iter().copied(), |id| id.shard()).map(|(database, ids)| async move {
-            // Pairs joined by OR: each is found by the primary key, which a row value list is not on every engine.
-            let any = ids.iter().fold(Condition::any(), |any, id| {
-                let key = Condition::all()
-                    .add(row::ride::Column::Shard.eq(id.shard().number()))
-                    .add(row::ride::Column::Id.eq(id.value()));
-                any.add(key)
-            });
-            row::ride::Entity::find().filter(any).all(&database.conn().0).await
-        });
-        let found = try_join_all(checks).await?;
-        found.into_iter().flatten().map(Self::try_from).collect()
+        let key = (row::ride::Column::Shard, row::ride::Column::Id);
+        let found = shards.rows_of_rides::<row::ride::Entity>(ids, key).await?;
+        found.into_iter().map(Self::try_from).collect()
     }
 
     /// Every ride in an active state, by id, after `after`; due work, so it names no shard.

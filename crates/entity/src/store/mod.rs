@@ -9,6 +9,7 @@ mod line;
 mod map;
 mod muster;
 mod nice;
+mod of_rides;
 mod open;
 mod postgres;
 mod prepared;

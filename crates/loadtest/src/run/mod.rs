@@ -31,7 +31,7 @@ mod spray;
 mod table;
 mod target;
 
-use std::{path::Path, time::Duration};
+use std::{ffi::OsStr, path::Path, time::Duration};
 
 use checks::Check;
 pub(crate) use options::{ReportOptions, RunOptions};
@@ -113,14 +113,18 @@ fn chosen(options: &RunOptions) -> Result<Scenario, String> {
         );
     }
     // What this process's environment says wins over what the tool would set.
-    let is_policies = |name: std::ffi::OsString| name.to_str().is_some_and(|name| name.eq_ignore_ascii_case(POLICIES));
-    if scenario.control && std::env::vars_os().any(|(name, _)| is_policies(name)) {
+    if scenario.control && std::env::vars_os().any(|(name, _)| is_policies(&name)) {
         return Err(format!("a control run has policies of its own, with the shedding off: unset {POLICIES}"));
     }
     if scenario.control && options.server.is_none() {
         return Err("only a server of this tool's own (--server) can have its shedding off".into());
     }
     Ok(scenario)
+}
+
+/// Whether a variable sets the policies: the gateway knows it in any case.
+fn is_policies(variable: &OsStr) -> bool {
+    variable.to_str().is_some_and(|name| name.eq_ignore_ascii_case(POLICIES))
 }
 
 #[allow(clippy::print_stdout, reason = "the report is what this program is run for")]
@@ -131,4 +135,15 @@ fn deliver(outcome: &Outcome, options: &RunOptions) -> Result<(), String> {
         write(file, serde_json::to_string_pretty(outcome).map_err(|e| e.to_string())? + "\n")?;
     }
     options.html.as_ref().map_or(Ok(()), |file| write(file, report::html(outcome)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_sets_the_policies_in_any_case() {
+        assert!(is_policies(OsStr::new("GATEWAY__traffic__Policies")) && is_policies(OsStr::new(POLICIES)));
+        assert!(!is_policies(OsStr::new("GATEWAY__TRAFFIC__POLICIES__MODE")));
+    }
 }

@@ -46,7 +46,7 @@ const EXEMPT: &[(&str, &str)] = &[
     ("SELECT * FROM outbox WHERE (outbox.shard = $* AND outbox.ride_id = $*) OR (outbox.shard = $*", OWNERS),
     ("SELECT * FROM driver_rides WHERE (driver_rides.shard = $*) OR (driver_rides.shard = $*", OWNERS),
     ("SELECT * FROM ride_events WHERE (ride_events.shard = $*) OR (ride_events.shard = $*", OWNERS),
-    ("SELECT * FROM transactions WHERE ((transactions.shard = $*) OR (transactions.shard = $*", OWNERS),
+    ("SELECT * FROM transactions WHERE (transactions.shard = $*) OR (transactions.shard = $*", OWNERS),
     ("SELECT * FROM ride_events WHERE ride_events.shard IN ($*", CHECK),
     ("SELECT * FROM driver_rides WHERE driver_rides.shard IN ($*", CHECK),
     ("SELECT COUNT(*) AS num_items FROM (SELECT * FROM scan_findings WHERE scan_findings.shard = $1 AND *", CHECK),

@@ -145,10 +145,14 @@ impl Slot {
 
     /// A request is here, with a head of so many bytes, and what comes behind that. Gives when it may begin.
     pub(super) fn asked(&self, head: usize, rest: Rest, body_limit: usize) -> Pace {
-        let skipped = if rest == Rest::None { 0 } else { body_limit * SKIPPED_BODIES };
-        let allowed = if rest == Rest::None { HEAD_LIMIT } else { skipped.max(HEAD_LIMIT + 1) };
+        let with_body = (body_limit * SKIPPED_BODIES).max(HEAD_LIMIT + 1);
         // None of a body that is announced may have come yet; of a longer one nothing is read.
-        self.used(head + if let Rest::Length(length) = rest { length.min(body_limit) } else { 0 });
+        let (allowed, announced) = match rest {
+            Rest::None => (HEAD_LIMIT, 0),
+            Rest::Length(length) => (with_body, length.min(body_limit)),
+            Rest::Chunks => (with_body, 0),
+        };
+        self.used(head + announced);
         self.has_chunks.store(rest == Rest::Chunks, Relaxed);
         let row = self.row.load(Relaxed).saturating_add(1);
         self.row.store(row, Relaxed);
@@ -295,8 +299,7 @@ impl Slot {
 
     /// Since when it waits for its client, unless it does not, or has to go anyway.
     pub(super) fn waiting_since(&self) -> Option<u64> {
-        let (turn, since) = self.turn();
-        (turn != Turn::Ours && !self.has_request() && self.verdict() == Verdict::Stay).then_some(since)
+        (!self.has_request() && self.verdict() == Verdict::Stay).then_some(self.turn().1)
     }
 
     /// What the rules say of it now.
@@ -307,8 +310,10 @@ impl Slot {
         if blocked != NEVER && is_over(blocked, rules.write) {
             return Verdict::Stalled;
         }
+        if self.has_request() {
+            return Verdict::Stay;
+        }
         match self.turn() {
-            _ if self.has_request() => Verdict::Stay,
             (Turn::Head, since) if is_over(since, rules.head) => Verdict::SlowHead,
             (Turn::Idle, since) if is_over(since, rules.keep_alive) => Verdict::Idle,
             _ => Verdict::Stay,

@@ -43,6 +43,7 @@ pub(crate) struct Guarded {
     place: Place,
     /// Bytes read since the others had their turn.
     read: usize,
+    /// Why it has ended, as the framework sees it.
     ended: Option<Verdict>,
     /// Bytes of a body that nobody wanted, read since the last pause.
     skipped: usize,

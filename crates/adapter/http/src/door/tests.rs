@@ -6,7 +6,7 @@ use std::{
 };
 
 use actix_web::{App, HttpRequest, HttpResponse, web};
-use futures_util::future::join;
+use futures_util::{FutureExt as _, future::join};
 use prometheus::Registry;
 use tokio::{
     io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf},
@@ -254,6 +254,27 @@ async fn the_rest_of_a_body_that_nobody_wanted_is_not_read_at_a_run() {
     assert_eq!(woken_after_a_piece().await, 1, "a body that is wanted");
     slot.end(1);
     assert_eq!(woken_after_a_piece().await, 0, "its rest, when it was answered");
+}
+
+#[actix_web::test]
+async fn a_connection_that_was_cut_off_is_not_read_from_again() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let place = enter(&door(10), "192.0.2.1").unwrap();
+    let slot = place.slot.clone();
+    let mut guarded = Guarded::new(listener.accept().await.unwrap().0, place);
+    slot.asked(0, Rest::Chunks, 1);
+    slot.begin(1);
+    slot.received(64 * 1024, || 1);
+    let mut bytes = [0; 10];
+    let mut buffer = ReadBuf::new(&mut bytes);
+    let mut read = async || futures_util::future::poll_fn(|cx| Pin::new(&mut guarded).poll_read(cx, &mut buffer)).await;
+    assert!(read().now_or_never().is_none(), "it is held");
+    // The request is over, and what comes is in the middle of something.
+    slot.end(2);
+    client.write_all(b"GET / HTTP").await.unwrap();
+    read().await.unwrap();
+    assert!(buffer.filled().is_empty());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Compares the whole index with all logs, while others write: in windows of time, with a checkpoint after each, by one node
 //! at a time. Whoever dies is followed by another.
 
+mod listed;
 mod pace;
 mod run;
 mod sums;

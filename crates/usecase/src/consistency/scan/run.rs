@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, ops::ControlFlow, time::Duration};
 
 use entity::{
-    DriverRide, IndexRow, Mismatch, Ride, Scan, ScanCounts, Shards, StoreError,
+    IndexRow, Mismatch, Scan, ScanCounts, Shards, StoreError,
     ride::{Pair, RideRange},
     scan::{LEASE_MS, MOST_FINDINGS},
     value::{Millis, Shard},
@@ -12,6 +12,7 @@ use runtime::{Stopwatch, task::Shutdown};
 
 use super::{
     Scanner, Told,
+    listed::Listed,
     pace::Pace,
     sums::{Sums, Unequal},
     window::Window,
@@ -97,7 +98,7 @@ impl<'r> Run<'r> {
     async fn compare(&mut self, window: Window) -> Result<(), Halt> {
         let mut sums = Sums::new(window);
         let mut accepted = 0;
-        self.each_acceptance(window.range(), |(ride_id, driver_id)| {
+        self.each(&all_shards(), window.range(), |(ride_id, driver_id): Pair| {
             accepted += 1;
             sums.accepted(ride_id, &driver_id);
             ControlFlow::Continue(())
@@ -105,7 +106,7 @@ impl<'r> Run<'r> {
         .await?;
         self.counts.acceptances += accepted;
         let mut rows = 0;
-        self.each_row(&all_shards(), window.range(), |row| {
+        self.each(&all_shards(), window.range(), |row: IndexRow| {
             rows += 1;
             sums.indexed(&row);
             ControlFlow::Continue(())
@@ -143,7 +144,7 @@ impl<'r> Run<'r> {
                 ControlFlow::Break(())
             }
         };
-        self.each_acceptance(range, |(ride_id, driver_id)| {
+        self.each(&all_shards(), range, |(ride_id, driver_id): Pair| {
             let row = IndexRow::of(driver_id, ride_id);
             if shards.contains(&row.shard) {
                 differ.insert(row);
@@ -152,7 +153,7 @@ impl<'r> Run<'r> {
         })
         .await?;
         let shards: Vec<Shard> = shards.iter().copied().collect();
-        self.each_row(&shards, range, |row| {
+        self.each(&shards, range, |row: IndexRow| {
             if !differ.remove(&row) {
                 differ.insert(row);
             }
@@ -243,59 +244,25 @@ impl<'r> Run<'r> {
         Ok(())
     }
 
-    /// Every pair of a ride and a driver who accepted it, until `see` has enough.
-    async fn each_acceptance(
-        &mut self,
-        range: RideRange,
-        mut see: impl FnMut(Pair) -> ControlFlow<()>,
-    ) -> Result<(), Halt> {
-        let (shards, limit) = (self.shards.clone(), u64::from(self.scanner.config.page));
-        for among in all_shards().chunks(AMONG) {
-            if let Some(few) = self.ask(Ride::accepted_among(&shards, among, range, limit)).await? {
-                if few.into_iter().try_for_each(&mut see).is_break() {
-                    return Ok(());
-                }
-                continue;
-            }
-            for shard in among {
-                let mut last: Option<Pair> = None;
-                loop {
-                    let page = Ride::accepted_in(shards.read(*shard), *shard, range, last.as_ref(), limit);
-                    let page = self.ask(page).await?;
-                    let is_last = (page.len() as u64) < limit;
-                    last = page.last().cloned();
-                    if page.into_iter().try_for_each(&mut see).is_break() {
-                        return Ok(());
-                    }
-                    if is_last {
-                        break;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Every index row of these shards, until `see` has enough.
-    async fn each_row(
+    /// Everything that one side lists of these shards, until `see` has enough.
+    async fn each<L: Listed>(
         &mut self,
         wanted: &[Shard],
         range: RideRange,
-        mut see: impl FnMut(IndexRow) -> ControlFlow<()>,
+        mut see: impl FnMut(L) -> ControlFlow<()>,
     ) -> Result<(), Halt> {
         let (shards, limit) = (self.shards.clone(), u64::from(self.scanner.config.page));
         for among in wanted.chunks(AMONG) {
-            if let Some(few) = self.ask(DriverRide::rows_among(&shards, among, range, limit)).await? {
+            if let Some(few) = self.ask(L::among(&shards, among, range, limit)).await? {
                 if few.into_iter().try_for_each(&mut see).is_break() {
                     return Ok(());
                 }
                 continue;
             }
             for shard in among {
-                let mut last: Option<IndexRow> = None;
+                let mut last: Option<L> = None;
                 loop {
-                    let page = DriverRide::rows_in(shards.read(*shard), *shard, range, last.as_ref(), limit);
-                    let page = self.ask(page).await?;
+                    let page = self.ask(L::page(&shards, *shard, range, last.as_ref(), limit)).await?;
                     let is_last = (page.len() as u64) < limit;
                     last = page.last().cloned();
                     if page.into_iter().try_for_each(&mut see).is_break() {

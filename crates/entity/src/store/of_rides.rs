@@ -1,0 +1,29 @@
+//! Rows of several rides at once.
+
+use futures_util::future::try_join_all;
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter};
+
+use super::{Shards, StoreError};
+use crate::{Ride, value::Id};
+
+impl Shards {
+    /// The rows of a table whose columns `shard` and `ride_id` name one of these rides: one question to each database that
+    /// holds some of the rides, all at once.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a database fails.
+    pub(crate) async fn rows_of_rides<E: EntityTrait>(
+        &self,
+        ids: &[Id<Ride>],
+        (shard, ride_id): (E::Column, E::Column),
+    ) -> Result<Vec<E::Model>, StoreError> {
+        let questions = self.group_by_database(ids.iter().copied(), |id| id.shard()).map(|(database, ids)| {
+            // Pairs joined by OR: each is found by a key, which a row value list is not on every engine.
+            let any = ids.iter().fold(Condition::any(), |any, id| {
+                any.add(Condition::all().add(shard.eq(id.shard().number())).add(ride_id.eq(id.value())))
+            });
+            async move { E::find().filter(any).all(&database.conn().0).await }
+        });
+        Ok(try_join_all(questions).await?.into_iter().flatten().collect())
+    }
+}
