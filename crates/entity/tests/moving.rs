@@ -284,6 +284,52 @@ on_each_engine! {
     }
 }
 
+/// On SQLite it would keep the mover itself waiting: one writes at a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_began_before_the_shard_was_closed_is_waited_for() {
+    if !database::has_postgres() {
+        return;
+    }
+    let database = Database::open_several(database::Engine::Postgres, "drained", 2).await;
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let (go_on, may_go_on) = tokio::sync::oneshot::channel::<()>();
+    let waiting = Arc::new(tokio::sync::Mutex::new(Some((begun, may_go_on))));
+    let writer = database.open_again().await.unwrap();
+    let write = writer.write::<_, StoreError, _>(shard(), move |tx| {
+        let waiting = waiting.clone();
+        Box::pin(async move {
+            if let Some((begun, may_go_on)) = waiting.lock().await.take() {
+                begun.send(()).unwrap();
+                may_go_on.await.unwrap();
+            }
+            device(1).remember(tx, NOW).await
+        })
+    });
+    let moving = async {
+        has_begun.await.unwrap();
+        move_to(&database.shards, 1).await
+    };
+    let look = async {
+        while place(&database, 0).await[2] != 2 {
+            tokio::task::yield_now().await;
+        }
+        // Longer than giving it away takes, and shorter than writes may wait.
+        let given_away = async {
+            while place(&database, 0).await[2] == 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let given_away = tokio::time::timeout(Duration::from_millis(800), given_away).await;
+        go_on.send(()).unwrap();
+        given_away.is_ok()
+    };
+    let (written, moved, given_away) = tokio::join!(write, moving, look);
+    written.unwrap();
+    moved.unwrap();
+    assert!(!given_away, "somebody still wrote to it");
+    assert!(is_remembered(&database.shards, 1).await);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_there_is_not_is_refused() {
     let database = Database::open_several(database::Engine::Sqlite, "no-such", 2).await;
