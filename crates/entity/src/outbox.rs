@@ -207,7 +207,7 @@ impl OutboxEntry {
     /// [`StoreError`] when a database fails or a message cannot be read.
     pub async fn unindexed(shards: &Shards, rides: &[Id<Ride>]) -> Result<BTreeSet<(Id<Ride>, DriverId)>, StoreError> {
         let mut found = BTreeSet::new();
-        for row in shards.rows_of_rides::<row::Entity>(rides, (row::Column::Shard, row::Column::RideId)).await? {
+        for row in shards.rows_of_rides(row::Entity::find(), rides, (row::Column::Shard, row::Column::RideId)).await? {
             let entry = Self::from_row(row)?;
             if let Message::IndexDriver { driver_id } = entry.message {
                 found.insert((entry.key.ride_id, driver_id));

@@ -200,16 +200,6 @@ impl Ride {
         found.into_iter().map(Self::try_from).collect()
     }
 
-    /// Several rides by id, in any order: one owner check in each database that holds some, all at once.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database fails.
-    pub async fn find_many(shards: &Shards, ids: &[Id<Self>]) -> Result<Vec<Self>, StoreError> {
-        let key = (row::ride::Column::Shard, row::ride::Column::Id);
-        let found = shards.rows_of_rides::<row::ride::Entity>(ids, key).await?;
-        found.into_iter().map(Self::try_from).collect()
-    }
-
     /// Every ride in an active state, by id, after `after`; due work, so it names no shard.
     ///
     /// # Errors

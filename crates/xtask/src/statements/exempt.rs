@@ -45,7 +45,10 @@ const EXEMPT: &[(&str, &str)] = &[
     ("SET LOCAL citus.multi_shard_modify_mode TO 'sequential'", MIGRATION),
     ("SELECT * FROM pg_dist_partition JOIN pg_class *", MIGRATION),
     ("SELECT create_distributed_table('*", MIGRATION),
-    ("SELECT * FROM rides WHERE (rides.shard = $* AND rides.id = $*) OR (rides.shard = $*)", OWNERS),
+    (
+        "SELECT * FROM rides WHERE EXISTS(SELECT * AND ((rides.shard = $* AND rides.id = $*) OR (rides.shard = $*))",
+        OWNERS,
+    ),
     ("SELECT * FROM otp_budgets WHERE (otp_budgets.shard = $*) OR (otp_budgets.shard = $*", OWNERS),
     ("SELECT * FROM outbox WHERE (outbox.shard = $* AND outbox.ride_id = $*) OR (outbox.shard = $*", OWNERS),
     ("SELECT * FROM driver_rides WHERE (driver_rides.shard = $*) OR (driver_rides.shard = $*", OWNERS),
