@@ -217,10 +217,11 @@ impl OutboxEntry {
     }
 
     /// Whether any relay may take it now. One that is due later than `longest_ms` from now, the longest that anybody
-    /// leases or puts off a message, was written before the clock was set back: it is due.
+    /// leases or puts off a message, was written before the clock was set back: it is due. Not so for a few seconds: another
+    /// node's clock may be ahead, and its lease would be none.
     #[must_use]
     pub fn is_due(&self, now: Millis, longest_ms: i64) -> bool {
-        self.due_at.is_some_and(|due| due <= now || due > now.plus_ms(longest_ms))
+        self.due_at.is_some_and(|due| due <= now || due.is_from_the_future(now.plus_ms(longest_ms)))
     }
 
     /// Rides with a message that any relay may take now: due (see [`OutboxEntry::is_due`]), and the oldest to its
@@ -236,7 +237,7 @@ impl OutboxEntry {
     ) -> Result<Vec<Id<Ride>>, StoreError> {
         // Two questions, each answered from the index in its order: joined by OR they would sort the whole backlog.
         let due = Self::heads_where(row::Column::DueAt.lte(now.0), limit);
-        let beyond = Self::heads_where(row::Column::DueAt.gt(now.plus_ms(longest_ms).0), limit);
+        let beyond = Self::heads_where(row::Column::DueAt.gt(now.plus_ms(longest_ms).at_the_latest().0), limit);
         let ask = async |conn: Conn<'_>| {
             let mut found: Vec<i64> = due.clone().into_tuple().all(&conn.0).await?;
             found.extend(beyond.clone().into_tuple::<i64>().all(&conn.0).await?);
@@ -279,6 +280,28 @@ impl OutboxEntry {
         });
         let depths = try_join_all(depths).await?;
         Ok(depths.into_iter().fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1)))
+    }
+
+    /// How many messages wait for each partner, by the partner's name, in all databases; due work, so it names no shard.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a database fails: a part of them would look like fewer.
+    pub async fn waiting_by_lane(shards: &Shards) -> Result<[(&'static str, u64); 3], StoreError> {
+        let lane = || Expr::cust(format!("seq & {LANE_BITS}"));
+        let query = row::Entity::find()
+            .select_only()
+            .expr_as(lane(), "lane")
+            .column_as(row::Column::Seq.count(), "waiting")
+            .filter(row::Column::DueAt.is_not_null())
+            .group_by(lane());
+        let counts = shards
+            .databases()
+            .map(|database| async { query.clone().into_tuple::<(i32, i64)>().all(&database.conn().0).await });
+        let counts: Vec<(i32, i64)> = try_join_all(counts).await?.into_iter().flatten().collect();
+        Ok([("bank", BANK), ("driver_index", INDEX), ("dispatch", DISPATCH)].map(|(name, lane)| {
+            let of_lane = counts.iter().filter(|(of, _)| *of == lane);
+            (name, of_lane.map(|(_, waiting)| waiting.unsigned_abs()).sum())
+        }))
     }
 
     /// Takes a due message for [`LEASE_MS`]; `false` when somebody else was faster.

@@ -114,6 +114,16 @@ on_each_engine! {
         assert_eq!(due(NOW).await, []);
         assert_eq!(due(NOW.plus_ms(LEASE_MS)).await, ids(&rides));
         assert_eq!(OutboxEntry::depth(&database.shards).await.unwrap(), (6, 0));
+        let index = Message::IndexDriver { driver_id: DriverId::parse("driver-1").unwrap() };
+        for ride in &rides[..4] {
+            database.append(&Ride { version: 3, ..ride.clone() }, &[index.clone(), Message::RequestDriver]).await;
+        }
+        let lanes = OutboxEntry::waiting_by_lane(&database.shards).await.unwrap();
+        assert_eq!(lanes, [("bank", 6), ("driver_index", 4), ("dispatch", 4)]);
+        for number in 0..3 {
+            database.raw(number).await.execute_unprepared("DELETE FROM outbox WHERE (seq & 6) <> 0").await.unwrap();
+        }
+        assert_eq!(OutboxEntry::waiting_by_lane(&database.shards).await.unwrap()[0], ("bank", 6));
         for (place, ride) in (0..).zip(&rides) {
             let key = OutboxEntry::heads(database.shards.read(ride.id.shard()), ride.id).await.unwrap()[0].key;
             let died_at = NOW.plus_ms(-place);

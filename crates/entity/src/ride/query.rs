@@ -234,7 +234,8 @@ impl Ride {
     }
 
     /// Gives every status from the future its whole time again, from now on: the clock was set back, and nobody waits
-    /// for the old time to come. Returns how many; due work, so it names no shard.
+    /// for the old time to come. Not so for a few seconds: clocks differ, and `now` may have been read before a status that
+    /// was committed meanwhile. Returns how many; due work, so it names no shard.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -246,7 +247,7 @@ impl Ride {
             let done = row::ride::Entity::update_many()
                 .col_expr(row::ride::Column::DueAt, Expr::value(Some(due_at)))
                 .filter(row::ride::Column::Status.eq(status as i16))
-                .filter(row::ride::Column::StatusAt.gt(now.0))
+                .filter(row::ride::Column::StatusAt.gt(now.at_the_latest().0))
                 .filter(row::ride::Column::DueAt.gt(due_at))
                 .exec(&tx.inner)
                 .await?;

@@ -70,6 +70,7 @@ const EXEMPT: &[(&str, &str)] = &[
     ("SELECT * FROM outbox WHERE outbox.dead_at IS NOT NULL ORDER BY outbox.dead_at ASC LIMIT $1", DUE),
     ("SELECT COUNT(*) AS num_items FROM (SELECT * FROM outbox WHERE outbox.due_at IS NOT NULL) AS sub_query", DUE),
     ("SELECT COUNT(*) AS num_items FROM (SELECT * FROM outbox WHERE outbox.dead_at IS NOT NULL) AS sub_query", DUE),
+    ("SELECT seq & 6 AS lane, COUNT(*) AS waiting FROM outbox WHERE outbox.due_at IS NOT NULL GROUP BY seq & 6", DUE),
     ("SELECT otp_challenges.expires_at FROM otp_challenges WHERE otp_challenges.expires_at > $1 AND *", DUE),
     ("SELECT otp_budgets.full_at FROM otp_budgets WHERE otp_budgets.full_at > $1 AND *", DUE),
     ("SELECT sessions.expires_at FROM sessions WHERE sessions.expires_at > $1 AND *", DUE),
