@@ -1,5 +1,5 @@
 //! The rides of a driver, read through an index that lies elsewhere and is not all true.
-#![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what went wrong by panicking")]
 
 mod consistent;
 
@@ -80,7 +80,7 @@ impl Kind {
     fn of(number: u16) -> Self {
         match number {
             0..5 | 200..430 | 640.. => [Self::OfAnother, Self::NoRide][usize::from(number % 2)],
-            _ if number % 4 == 0 => [Self::OfAnother, Self::NoRide][usize::from(number / 4 % 2)],
+            _ if number.is_multiple_of(4) => [Self::OfAnother, Self::NoRide][usize::from(number / 4 % 2)],
             _ if number % 10 == 1 => Self::LetGo,
             _ => Self::Accepted,
         }
