@@ -27,13 +27,16 @@ pub const DISTRIBUTED: [&str; 17] = [
     "scan_findings",
 ];
 
-/// The tables that stay where the gateway connects to, on the coordinator, and why. None is ever read together with a
+/// The tables that stay where the gateway connects to, on the coordinator, and why. No statement reads one together with a
 /// distributed one, which is all that a copy on every node would be good for, and a copy is locked and written everywhere.
 pub const LOCAL: [(&str, &str); 4] = [
     ("seaql_migrations", "the steps this database has had: read and written by whoever migrates"),
     ("migration_lock", "its row is held while somebody migrates"),
     ("store_identity", "one row, read at the start"),
-    ("shard_map", "read as a whole, at the start; its column `shard` is what it speaks of, not where it lies"),
+    (
+        "shard_map",
+        "every write holds a row of it, before anything else; `shard` is what it speaks of, not where it lies",
+    ),
 ];
 
 /// The one whose pieces all others follow.

@@ -12,6 +12,7 @@ mod m0003_otp_budgets;
 mod m0004_shard_map;
 mod m0005_driver_index;
 mod m0006_consistency;
+mod m0007_shard_moves;
 
 /// Applies the steps in order and remembers which were applied.
 pub struct Migrator;
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_shard_map::Step),
             Box::new(m0005_driver_index::Step),
             Box::new(m0006_consistency::Step),
+            Box::new(m0007_shard_moves::Step),
         ]
     }
 }

@@ -56,12 +56,17 @@ pub(crate) fn on_three_databases<'s>(settings: &[(&'s str, &'s str)]) -> Vec<(&'
     all
 }
 
+/// How to reach the three from anywhere.
+pub(crate) fn dsns(gateway: &Gateway) -> Vec<String> {
+    match has_three_servers() {
+        true => gateway.dsns(),
+        false => FILES.iter().map(|file| format!("sqlite://{}", gateway.file(file).display())).collect(),
+    }
+}
+
 /// A connection of one's own to one of the three.
 pub(crate) async fn raw(gateway: &Gateway, place: usize) -> DatabaseConnection {
-    let dsn = match has_three_servers() {
-        true => gateway.dsns().remove(place),
-        false => format!("sqlite://{}", gateway.file(FILES[place]).display()),
-    };
+    let dsn = dsns(gateway).remove(place);
     Database::connect(ConnectOptions::new(dsn).max_connections(1).to_owned()).await.unwrap()
 }
 

@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod kills;
+pub(crate) use kills::all;
 mod two_phase;
 
 /// Where the passenger and their ride lie, and where the driver.

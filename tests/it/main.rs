@@ -23,6 +23,7 @@ mod history;
 mod internal;
 mod limits;
 mod load;
+mod moving;
 mod otp_budgets;
 mod partners;
 mod policies;

@@ -5,7 +5,7 @@ use sea_orm::{ActiveValue::Set, entity::prelude::*};
 
 use crate::{
     DriverRide,
-    store::{Shards, StoreError, Tx, purge},
+    store::{Rows, Shards, StoreError, Tx, purge},
     transaction::{Attempt, REMEMBERED_MS, Unfinished, driver, due, unfinished},
     value::{Id, Millis},
 };
@@ -31,6 +31,11 @@ mod row {
     }
 
     no_relations!();
+}
+
+/// Its rows, for who moves a shard.
+pub(crate) fn rows() -> Rows {
+    Rows::of::<row::Entity>()
 }
 
 /// How far an attempt came at the driver's side. One that was confirmed has its row in the driver index and none here.

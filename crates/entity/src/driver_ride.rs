@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     Ride,
     ride::RideRange,
-    store::{Conn, Shards, StoreError, Tx},
+    store::{Conn, Rows, Shards, StoreError, Tx},
     value::{DriverId, Id, Shard},
 };
 
@@ -29,6 +29,11 @@ mod row {
     }
 
     no_relations!();
+}
+
+/// Its rows, for who moves a shard.
+pub(crate) fn rows() -> Rows {
+    Rows::of::<row::Entity>()
 }
 
 /// The driver index.

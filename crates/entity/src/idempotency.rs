@@ -8,7 +8,7 @@ use sea_orm::{
 
 use crate::{
     Passenger,
-    store::{StoreError, Tx, purge},
+    store::{Rows, StoreError, Tx, purge},
     value::{Id, Millis},
 };
 
@@ -32,6 +32,11 @@ mod row {
     }
 
     no_relations!();
+}
+
+/// Its rows, for who moves a shard.
+pub(crate) fn rows() -> Rows {
+    Rows::of::<row::Entity>()
 }
 
 /// Routes that take a key; the number is stored.

@@ -4,7 +4,7 @@
 use sea_orm::{ActiveValue::Set, QueryFilter, entity::prelude::*, sea_query::OnConflict};
 
 use crate::{
-    store::{Conn, StoreError, Tx, purge},
+    store::{Conn, Rows, StoreError, Tx, purge},
     value::{Millis, PhoneHash},
 };
 
@@ -24,6 +24,11 @@ mod row {
     }
 
     no_relations!();
+}
+
+/// Its rows, for who moves a shard.
+pub(crate) fn rows() -> Rows {
+    Rows::of::<row::Entity>()
 }
 
 /// A device that has signed in with a phone.

@@ -3,7 +3,7 @@
 use sea_orm::{ActiveValue::Set, QueryFilter, entity::prelude::*, sea_query::Expr};
 
 use crate::{
-    store::{StoreError, Tx, purge},
+    store::{Rows, StoreError, Tx, purge},
     value::{Id, Millis, Phone, PhoneHash},
 };
 
@@ -25,6 +25,11 @@ mod row {
     }
 
     no_relations!();
+}
+
+/// Its rows, for who moves a shard.
+pub(crate) fn rows() -> Rows {
+    Rows::of::<row::Entity>()
 }
 
 /// A code that was sent and waits to be typed.

@@ -3,7 +3,7 @@
 use sea_orm::{ActiveValue::Set, QuerySelect, entity::prelude::*};
 
 use crate::{
-    store::{Conn, StoreError, Tx},
+    store::{Conn, Rows, StoreError, Tx},
     value::{Id, Millis, Phone, PhoneHash},
 };
 
@@ -25,6 +25,11 @@ mod row {
     }
 
     no_relations!();
+}
+
+/// Its rows, for who moves a shard.
+pub(crate) fn rows() -> Rows {
+    Rows::of::<row::Entity>()
 }
 
 /// A passenger who has not been deleted.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Ride,
-    store::{Conn, StoreError, Tx},
+    store::{Conn, Rows, StoreError, Tx},
     value::Id,
 };
 
@@ -24,6 +24,11 @@ mod row {
     }
 
     no_relations!();
+}
+
+/// Its rows, for who moves a shard.
+pub(crate) fn rows() -> Rows {
+    Rows::of::<row::Entity>()
 }
 
 /// Where a payment stands.

@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
 
 use crate::{
     DriverRide,
-    store::{Conn, Engine, Shards, StoreError, Tx},
+    store::{Due, Engine, Shards, StoreError, Tx},
     transaction::{Attempt, Unfinished, driver},
     value::Id,
 };
@@ -91,7 +91,7 @@ async fn ask<T>(
     read: impl Fn(&QueryResult) -> Result<T, DbErr>,
 ) -> Result<Vec<T>, StoreError> {
     let read = &read;
-    let one = async |conn: Conn<'_>| {
+    let one = async |Due { conn, .. }: Due<'_>| {
         if conn.engine() != Engine::Postgres {
             return Ok(vec![]);
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Passenger,
-    store::{Conn, StoreError, Tx, purge},
+    store::{Conn, Rows, StoreError, Tx, purge},
     value::{E6, Id, Millis, Money, Point, Product},
 };
 
@@ -33,6 +33,11 @@ mod row {
     }
 
     no_relations!();
+}
+
+/// Its rows, for who moves a shard.
+pub(crate) fn rows() -> Rows {
+    Rows::of::<row::Entity>()
 }
 
 /// A stored offer.
@@ -157,7 +162,8 @@ impl Quote {
         let next = purge::batch_end::<row::Entity>(tx, row::Column::ExpiresAt, after, before, limit).await?;
         let is_unused =
             "NOT EXISTS (SELECT 1 FROM rides WHERE rides.shard = quotes.shard AND rides.quote_id = quotes.id)";
-        let done = row::Entity::delete_many()
+        let done = tx
+            .here::<row::Entity, _>(row::Entity::delete_many())
             .filter(row::Column::ExpiresAt.gt(after.0))
             .filter(row::Column::ExpiresAt.lte(next.unwrap_or(before).0))
             .filter(Expr::cust(is_unused))

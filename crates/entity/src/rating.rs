@@ -4,7 +4,7 @@ use sea_orm::ActiveValue::Set;
 
 use crate::{
     Ride,
-    store::{StoreError, Tx},
+    store::{Rows, StoreError, Tx},
     value::{Id, Millis},
 };
 
@@ -25,6 +25,11 @@ mod row {
     }
 
     no_relations!();
+}
+
+/// Its rows, for who moves a shard.
+pub(crate) fn rows() -> Rows {
+    Rows::of::<row::Entity>()
 }
 
 /// A rating.

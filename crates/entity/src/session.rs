@@ -5,7 +5,7 @@ use sea_orm::{ActiveValue::Set, entity::prelude::*};
 
 use crate::{
     Passenger,
-    store::{Conn, StoreError, Tx, purge},
+    store::{Conn, Rows, StoreError, Tx, purge},
     value::{Id, Millis},
 };
 
@@ -27,6 +27,11 @@ mod row {
     }
 
     no_relations!();
+}
+
+/// Its rows, for who moves a shard.
+pub(crate) fn rows() -> Rows {
+    Rows::of::<row::Entity>()
 }
 
 /// A signed-in device.

@@ -7,7 +7,7 @@ use sea_orm::{ActiveValue::Set, Condition, QueryOrder, QuerySelect, entity::prel
 
 use crate::{
     Ride,
-    store::{Conn, Shards, StoreError, Tx, purge},
+    store::{Due, Rows, Shards, StoreError, Tx, purge},
     value::{DriverId, Id, Millis},
 };
 
@@ -31,6 +31,11 @@ mod row {
     }
 
     no_relations!();
+}
+
+/// Its rows, for who moves a shard.
+pub(crate) fn rows() -> Rows {
+    Rows::of::<row::Entity>()
 }
 
 /// How long it is remembered that an attempt was called off, milliseconds: longer than anybody goes on with it who does not
@@ -218,7 +223,8 @@ pub(crate) async fn due<E: EntityTrait>(
     let over = Condition::any().add(due_at.lte(now.0)).add(due_at.gt(beyond.0));
     // Said for the planner of SQLite: the index holds these.
     let due = E::find().filter(due_at.is_not_null()).filter(over).order_by_asc(due_at).limit(limit);
-    shards.ask_for_due(async |conn: Conn<'_>| Ok(due.clone().all(&conn.0).await?)).await
+    let ask = async |asked: Due<'_>| Ok(asked.here::<E, _>(due.clone()).all(&asked.conn.0).await?);
+    shards.ask_for_due(ask).await
 }
 
 /// Rows that are due some time and were made by then, in the databases that answer.
@@ -235,8 +241,9 @@ pub(crate) async fn unfinished<E: EntityTrait>(
         .column_as(made_at.min(), "oldest")
         .filter(due_at.is_not_null())
         .filter(made_at.lte(made_by.0));
-    let ask = async |conn: Conn<'_>| {
-        let found: Option<(i64, Option<i64>)> = counted.clone().into_tuple().one(&conn.0).await?;
+    let ask = async |due: Due<'_>| {
+        let here = due.here::<E, _>(counted.clone());
+        let found: Option<(i64, Option<i64>)> = here.into_tuple().one(&due.conn.0).await?;
         Ok(found.into_iter().collect())
     };
     let found = shards.ask_for_due(ask).await?;

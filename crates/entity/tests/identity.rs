@@ -218,7 +218,7 @@ on_each_engine! {
         alone.close().await;
         let first = places.raw(0).await;
         let back = "DROP TABLE shard_map; DROP TABLE store_identity; \
-                    DELETE FROM seaql_migrations WHERE version = 'm0004_shard_map'";
+                    DELETE FROM seaql_migrations WHERE version IN ('m0004_shard_map', 'm0007_shard_moves')";
         first.execute_unprepared(back).await.unwrap();
         let refused = refusal(places.store()).await;
         assert!(refused.contains("database 1") && refused.contains("start once with it alone"), "{refused}");

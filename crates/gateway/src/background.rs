@@ -60,6 +60,11 @@ pub(crate) fn start(deps: Deps, registry: &Registry) -> Result<(), Box<dyn Error
         let scanner = scanner.clone();
         async move { scanner.run(shutdown).await }
     });
+    let shards = deps.shards.clone();
+    deps.supervisor.spawn("shard-moves", RESTART, move |shutdown| {
+        let shards = shards.clone();
+        async move { shards.follow_moves(shutdown).await }
+    });
     let housekeeping = Housekeeping::new(deps.shards.clone());
     let tasks = Arc::new(Tasks { deps, gauges, of_consistency, housekeeping, latest_sweep: Mutex::default() });
     tasks.every("ride-timeouts", TIMEOUT_SWEEP, Tasks::time_out_rides);

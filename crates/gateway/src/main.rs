@@ -11,6 +11,7 @@ mod refusals;
 mod screen;
 mod secrets;
 mod settings;
+mod shards;
 mod signals;
 #[cfg(test)]
 mod test_folder;
@@ -53,6 +54,9 @@ enum Command {
     /// Compare the driver index with the rides
     #[command(subcommand)]
     Consistency(consistency::Command),
+    /// Where the shards lie, and moving them
+    #[command(subcommand)]
+    Shards(shards::Command),
     /// Look at the limits
     #[command(subcommand)]
     Traffic(TrafficCommand),
@@ -119,6 +123,7 @@ fn run(cli: Cli) -> Result<ExitCode, Box<dyn Error>> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Consistency(command) => Ok(tokio.block_on(consistency::run(settings, command))?.into()),
+        Command::Shards(command) => tokio.block_on(shards::run(settings, command)),
         Command::Serve | Command::Openapi | Command::Config(_) | Command::Traffic(_) => {
             tokio.block_on(compose::serve(settings, policies))?;
             Ok(ExitCode::SUCCESS)

@@ -33,7 +33,7 @@ async fn accepts_in_the_end(gateway: &Gateway, driver: &Driver, ride: &str) {
 }
 
 /// The same with a gateway of its own for each.
-pub(super) async fn all<F: Future<Output = ()>>(rules: impl Iterator<Item = F>) {
+pub(crate) async fn all<F: Future<Output = ()>>(rules: impl Iterator<Item = F>) {
     let rules: Vec<F> = rules.collect();
     if !has_three_servers() {
         join_all(rules).await;

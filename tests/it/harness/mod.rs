@@ -17,7 +17,7 @@ pub(crate) use call::{Answer, Api, Call};
 pub(crate) use driver::Driver;
 pub(crate) use gateway::Gateway;
 pub(crate) use passenger::{Passenger, fresh_phone};
-pub(crate) use process::{BINARY, Folder, run_to_exit, run_to_exit_in};
+pub(crate) use process::{BINARY, Folder, run_after, run_to_exit, run_to_exit_in};
 pub(crate) use raw::Raw;
 use serde_json::{Value, json};
 pub(crate) use store::{has_three_servers, on_one_file, on_three_servers};

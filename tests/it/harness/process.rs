@@ -136,6 +136,13 @@ pub(crate) async fn run_to_exit_in(folder: &Folder, arguments: &[&str], settings
     process.told(status)
 }
 
+/// Runs the binary after a line of shell, such as an `export`, until it ends in whatever way.
+pub(crate) async fn run_after(shell: &str, arguments: &[&str], settings: &[(&str, &str)]) -> ExitStatus {
+    let folder = Folder::new();
+    let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    Process::start_after(shell, folder.path(), arguments, &settings).exit().await
+}
+
 fn is_setting(name: &OsStr) -> bool {
     name.to_string_lossy().starts_with("GATEWAY__")
 }

@@ -18,7 +18,7 @@ pub use allowance::{Allowance, Standing};
 use row::Column;
 
 use crate::{
-    store::{Conn, Shards, StoreError, Tx, purge},
+    store::{Conn, Rows, Shards, StoreError, Tx, purge},
     value::{Millis, Shard},
 };
 
@@ -38,6 +38,11 @@ mod row {
     }
 
     no_relations!();
+}
+
+/// Its rows, for who moves a shard.
+pub(crate) fn rows() -> Rows {
+    Rows::of::<row::Entity>()
 }
 
 /// What a budget counts. The numbers are stored.

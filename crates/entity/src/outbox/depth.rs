@@ -13,9 +13,10 @@ impl OutboxEntry {
     /// [`StoreError`] when a database fails: a part of them would look like fewer.
     pub async fn depth(shards: &Shards) -> Result<(u64, u64), StoreError> {
         let depths = shards.databases().map(|database| async {
-            let conn = database.conn();
-            let waiting = row::Entity::find().filter(row::Column::DueAt.is_not_null()).count(&conn.0).await?;
-            let dead = row::Entity::find().filter(row::Column::DeadAt.is_not_null()).count(&conn.0).await?;
+            let due = database.due();
+            let here = || due.here::<row::Entity, _>(row::Entity::find());
+            let waiting = here().filter(row::Column::DueAt.is_not_null()).count(&due.conn.0).await?;
+            let dead = here().filter(row::Column::DeadAt.is_not_null()).count(&due.conn.0).await?;
             Ok::<_, StoreError>((waiting, dead))
         });
         let depths = try_join_all(depths).await?;
@@ -34,9 +35,10 @@ impl OutboxEntry {
             .column_as(row::Column::Seq.count(), "waiting")
             .filter(row::Column::DueAt.is_not_null())
             .group_by(lane());
-        let counts = shards
-            .databases()
-            .map(|database| async { query.clone().into_tuple::<(i32, i64)>().all(&database.conn().0).await });
+        let counts = shards.databases().map(|database| async {
+            let due = database.due();
+            due.here::<row::Entity, _>(query.clone()).into_tuple::<(i32, i64)>().all(&due.conn.0).await
+        });
         let counts: Vec<(i32, i64)> = try_join_all(counts).await?.into_iter().flatten().collect();
         Ok([("bank", BANK), ("driver_index", INDEX), ("dispatch", DISPATCH)].map(|(name, lane)| {
             let of_lane = counts.iter().filter(|(of, _)| *of == lane);

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Ride,
-    store::{Committed, Conn, Shards, StoreError, Tx, bound},
+    store::{Committed, Conn, Due, Rows, Shards, StoreError, Tx, bound},
     value::{DriverId, Id, IdError, Millis},
 };
 
@@ -41,6 +41,11 @@ mod row {
     }
 
     no_relations!();
+}
+
+/// Its rows, for who moves a shard.
+pub(crate) fn rows() -> Rows {
+    Rows::of::<row::Entity>()
 }
 
 /// How long the node that wrote a message has it to itself, milliseconds: longer than a partner may take.
@@ -240,9 +245,10 @@ impl OutboxEntry {
         // Two questions, each answered from the index in its order: joined by OR they would sort the whole backlog.
         let due = Self::heads_where(row::Column::DueAt.lte(now.0), limit);
         let beyond = Self::heads_where(row::Column::DueAt.gt(now.plus_ms(longest_ms).at_the_latest().0), limit);
-        let ask = async |conn: Conn<'_>| {
-            let mut found: Vec<i64> = due.clone().into_tuple().all(&conn.0).await?;
-            found.extend(beyond.clone().into_tuple::<i64>().all(&conn.0).await?);
+        let ask = async |asked: Due<'_>| {
+            let here = |query: &Select<row::Entity>| asked.here::<row::Entity, _>(query.clone()).into_tuple::<i64>();
+            let mut found = here(&due).all(&asked.conn.0).await?;
+            found.extend(here(&beyond).all(&asked.conn.0).await?);
             Ok(found)
         };
         let mut rides: Vec<Id<Ride>> = shards.ask_for_due(ask).await?.into_iter().map(Id::raw).collect();
@@ -321,11 +327,13 @@ impl OutboxEntry {
     /// [`StoreError`] when a database fails: a part of them would look like all.
     pub async fn list_dead(shards: &Shards, limit: u64) -> Result<Vec<Self>, StoreError> {
         let lists = shards.databases().map(|database| async {
-            let oldest = row::Entity::find()
+            let due = database.due();
+            let oldest = due
+                .here::<row::Entity, _>(row::Entity::find())
                 .filter(row::Column::DeadAt.is_not_null())
                 .order_by_asc(row::Column::DeadAt)
                 .limit(limit);
-            oldest.all(&database.conn().0).await
+            oldest.all(&due.conn.0).await
         });
         let mut found: Vec<row::Model> = try_join_all(lists).await?.into_iter().flatten().collect();
         found.sort_by_key(|row| row.dead_at);

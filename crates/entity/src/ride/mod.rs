@@ -17,8 +17,19 @@ pub use states::{Actor, RideStatus, Timeouts};
 use crate::{
     Passenger, Quote,
     payment::PaymentStatus,
+    store::Rows,
     value::{DriverId, Id, Millis, Money, Point, Product},
 };
+
+/// Its rows, for who moves a shard.
+pub(crate) fn rows() -> Rows {
+    Rows::of::<row::ride::Entity>()
+}
+
+/// The log's rows, for who moves a shard.
+pub(crate) fn event_rows() -> Rows {
+    Rows::of::<row::event::Entity>()
+}
 
 /// A ride as of one version.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,7 +8,7 @@ use super::{Change, Ride, RideStatus, Timeouts, row};
 use crate::{
     Passenger, Quote,
     payment::{Payment, PaymentStatus},
-    store::{Committed, Conn, Shards, StoreError, Tx, bound},
+    store::{Committed, Conn, Due, Shards, StoreError, Tx, bound},
     value::{DriverId, Id, Millis, Money, Point, Product},
 };
 
@@ -210,7 +210,8 @@ impl Ride {
             .filter(row::ride::Column::Id.gt(after.map_or(-1, Id::value)))
             .order_by_asc(row::ride::Column::Id)
             .limit(limit);
-        let mut found = shards.ask_for_due(async |conn| Ok(query.clone().all(&conn.0).await?)).await?;
+        let ask = async |due: Due<'_>| Ok(due.here::<row::ride::Entity, _>(query.clone()).all(&due.conn.0).await?);
+        let mut found = shards.ask_for_due(ask).await?;
         found.sort_unstable_by_key(|ride| ride.id);
         found.into_iter().take(bound(limit)).map(Self::try_from).collect()
     }
@@ -227,7 +228,10 @@ impl Ride {
             .filter(row::ride::Column::DueAt.lte(now.0))
             .order_by_asc(row::ride::Column::DueAt)
             .limit(limit);
-        let ask = async |conn: Conn<'_>| Ok(query.clone().into_tuple::<(i64, i64)>().all(&conn.0).await?);
+        let ask = async |due: Due<'_>| {
+            let here = due.here::<row::ride::Entity, _>(query.clone());
+            Ok(here.into_tuple::<(i64, i64)>().all(&due.conn.0).await?)
+        };
         let mut found = shards.ask_for_due(ask).await?;
         found.sort_unstable();
         Ok(found.into_iter().take(bound(limit)).map(|(_, id)| Id::raw(id)).collect())
@@ -244,7 +248,8 @@ impl Ride {
         for status in RideStatus::ALL {
             let Some(timeout_s) = timeouts.of(status) else { continue };
             let due_at = now.plus_s(timeout_s).0;
-            let done = row::ride::Entity::update_many()
+            let done = tx
+                .here::<row::ride::Entity, _>(row::ride::Entity::update_many())
                 .col_expr(row::ride::Column::DueAt, Expr::value(Some(due_at)))
                 .filter(row::ride::Column::Status.eq(status as i16))
                 .filter(row::ride::Column::StatusAt.gt(now.at_the_latest().0))
@@ -267,7 +272,8 @@ impl Ride {
         for status in RideStatus::ALL {
             let Some(timeout_s) = timeouts.of(status) else { continue };
             let whole_time = || Expr::col(StatusAt).add(i64::from(timeout_s) * 1000);
-            let done = row::ride::Entity::update_many()
+            let done = tx
+                .here::<row::ride::Entity, _>(row::ride::Entity::update_many())
                 .col_expr(DueAt, whole_time())
                 .filter(Status.eq(status as i16))
                 .filter(StatusAt.lte(now.0))

@@ -5,7 +5,7 @@ use sea_orm::{ActiveValue::Set, QueryOrder, QuerySelect, entity::prelude::*};
 use super::{MOST_FINDINGS, Scan};
 use crate::{
     IndexRow,
-    store::{Conn, StoreError, Tx},
+    store::{Conn, Rows, StoreError, Tx},
     value::{DriverId, Id, Shard},
 };
 
@@ -29,6 +29,11 @@ mod row {
     }
 
     no_relations!();
+}
+
+/// Its rows, for who moves a shard.
+pub(crate) fn rows() -> Rows {
+    Rows::of::<row::Entity>()
 }
 
 /// Rows of one statement: engines bound its parameters.

@@ -4,12 +4,13 @@
 mod finding;
 mod row;
 
+pub(crate) use finding::rows as finding_rows;
 pub use finding::{Finding, Mended, Mismatch};
 use sea_orm::{QueryOrder, QuerySelect, entity::prelude::*};
 
 use crate::{
     IndexRow,
-    store::{Conn, StoreError, Tx},
+    store::{Conn, Rows, StoreError, Tx},
     value::{Id, Millis, Shard},
 };
 
@@ -19,6 +20,11 @@ pub const LEASE_MS: i64 = 15_000;
 pub const MOST_FINDINGS: u64 = 100_000;
 /// Scans that are kept, with the running one.
 const KEPT: u64 = 10;
+
+/// Its rows, for who moves a shard.
+pub(crate) fn rows() -> Rows {
+    Rows::of::<row::scan::Entity>()
+}
 
 /// A scan.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,16 +1,20 @@
 //! One of the databases that hold the shards.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseExecutor, DatabaseTransaction, DbErr, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DatabaseExecutor, DatabaseTransaction, DbErr, EntityTrait, QueryFilter,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 
 use super::{
     Conn, StoreError,
     dsn::{Dsn, Engine},
     line::Line,
+    tx::here,
 };
 
 /// A database and its connections.
@@ -20,6 +24,8 @@ pub(crate) struct Database {
     pub(super) line: Line,
     pub(super) writer: DatabaseConnection,
     pub(super) readers: DatabaseConnection,
+    /// Shards of which there are rows here although it does not hold them: a copy that is being made, and what a move has left.
+    pub(super) not_here: Mutex<Arc<[i16]>>,
 }
 
 /// What a database is called in logs and errors: never with a user or a password.
@@ -42,6 +48,12 @@ impl Database {
         Conn(DatabaseExecutor::from(&self.readers))
     }
 
+    /// To ask for what is due, which names no shard.
+    pub(crate) fn due(&self) -> Due<'_> {
+        let not_here = self.not_here.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Due { conn: self.conn(), not_here }
+    }
+
     /// Says which database it was.
     pub(super) fn did_not_answer(&self, error: &StoreError) {
         tracing::warn!(database = %self.name, %error, "a database did not answer: what is due there waits");
@@ -60,6 +72,20 @@ impl Database {
                 );
             }
         }
+    }
+}
+
+/// A database that is asked for what is due.
+pub(crate) struct Due<'c> {
+    /// To ask.
+    pub(crate) conn: Conn<'c>,
+    not_here: Arc<[i16]>,
+}
+
+impl Due<'_> {
+    /// Leaves out rows of shards that the database does not hold.
+    pub(crate) fn here<E: EntityTrait, Q: QueryFilter>(&self, query: Q) -> Q {
+        here::<E, Q>(query, &self.not_here)
     }
 }
 

@@ -16,6 +16,9 @@ pub enum StoreError {
     /// An id that was drawn was taken, several times in a row.
     #[error("no free id could be drawn")]
     Collision,
+    /// What was to be written together lies in several databases, since a moment ago perhaps.
+    #[error("these shards lie in several databases")]
+    Apart,
     /// The row changed between reading and writing it.
     #[error("the row was changed by somebody else")]
     Conflict,

@@ -1,17 +1,12 @@
-//! Tables `store_identity` and `shard_map`: which database of which store this one is, and where every shard lies. Every
-//! database holds the same map, so that each can say whether it was put in the wrong place.
+//! Table `store_identity`: which database of which store this one is.
 
 use sea_orm::{
     ActiveValue::Set,
-    ConnectionTrait, EntityTrait, QueryOrder, QuerySelect, Statement,
-    sea_query::{LockType, OnConflict},
+    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QuerySelect, Statement,
+    sea_query::{Expr, LockType, OnConflict},
 };
 
-use super::{
-    StoreError,
-    map::{Place, ShardMap},
-};
-use crate::value::Shard;
+use super::StoreError;
 
 mod row {
     pub(super) mod identity {
@@ -26,21 +21,6 @@ mod row {
             pub database: i16,
             pub databases: i16,
             pub version: i32,
-        }
-
-        no_relations!();
-    }
-
-    pub(super) mod shard {
-        use sea_orm::entity::prelude::*;
-
-        #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
-        #[sea_orm(table_name = "shard_map")]
-        pub(in crate::store) struct Model {
-            #[sea_orm(primary_key, auto_increment = false)]
-            pub shard: i16,
-            pub database: i16,
-            pub epoch: i32,
         }
 
         no_relations!();
@@ -96,6 +76,23 @@ impl Identity {
         Ok(())
     }
 
+    /// Counts so many more moves in the version of the map.
+    pub(super) async fn count_moves(connection: &impl ConnectionTrait, moves: i32) -> Result<(), StoreError> {
+        let version = row::identity::Column::Version;
+        let next = Expr::col(version).add(moves);
+        let only = row::identity::Column::Id.eq(THE_ROW);
+        row::identity::Entity::update_many().col_expr(version, next).filter(only).exec(connection).await?;
+        Ok(())
+    }
+
+    /// Waits for those transactions that write to the whole database and begun already; those that begin later wait for the end
+    /// of this one. `against` says that this is the one that they wait for.
+    pub(super) async fn take_turns(connection: &impl ConnectionTrait, against: bool) -> Result<(), StoreError> {
+        let lock = if against { LockType::Update } else { LockType::KeyShare };
+        row::identity::Entity::find_by_id(THE_ROW).lock(lock).one(connection).await?;
+        Ok(())
+    }
+
     fn row(self) -> Result<row::identity::ActiveModel, StoreError> {
         let small =
             |number: usize| i16::try_from(number).map_err(|e| StoreError::corrupt("store_identity", "database", e));
@@ -106,39 +103,6 @@ impl Identity {
             databases: Set(small(self.databases)?),
             version: Set(self.version),
         })
-    }
-}
-
-impl ShardMap {
-    /// The map of a database whose identity says that it has this version.
-    pub(super) async fn find(connection: &impl ConnectionTrait, version: i32) -> Result<Self, StoreError> {
-        let rows = row::shard::Entity::find().order_by_asc(row::shard::Column::Shard).all(connection).await?;
-        let corrupt = |detail: String| StoreError::corrupt("shard_map", "database", detail);
-        let mut places = Vec::with_capacity(rows.len());
-        for (shard, row) in Shard::all().zip(&rows) {
-            if row.shard != shard.number() {
-                return Err(corrupt(format!("no row for shard {}", shard.number())));
-            }
-            let database = usize::try_from(row.database - 1).map_err(|_| corrupt(format!("{}", row.database)))?;
-            places.push(Place { database, epoch: row.epoch });
-        }
-        Self::stored(version, places).ok_or_else(|| corrupt(format!("{} of 1024 rows", rows.len())))
-    }
-
-    /// Writes it in place of the one that is there.
-    pub(super) async fn replace(&self, connection: &impl ConnectionTrait) -> Result<(), StoreError> {
-        row::shard::Entity::delete_many().exec(connection).await?;
-        let mut rows = Vec::with_capacity(usize::from(Shard::COUNT));
-        for (shard, place) in self.places() {
-            let database = i16::try_from(place.database + 1);
-            rows.push(row::shard::ActiveModel {
-                shard: Set(shard.number()),
-                database: Set(database.map_err(|e| StoreError::corrupt("shard_map", "database", e))?),
-                epoch: Set(place.epoch),
-            });
-        }
-        row::shard::Entity::insert_many(rows).exec_without_returning(connection).await?;
-        Ok(())
     }
 }
 

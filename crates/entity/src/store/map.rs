@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::place::{Place, State};
 use crate::value::Shard;
 
 /// The databases by their place in `store.shards`, from 0, and how often each shard has moved.
@@ -12,18 +13,11 @@ pub(crate) struct ShardMap {
     places: Vec<Place>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    /// From 0.
-    pub(super) database: usize,
-    pub(super) epoch: i32,
-}
-
 impl ShardMap {
     /// The first version: neighbouring shards lie together, in as many equal parts as there are databases.
     pub(super) fn by_range(databases: usize) -> Self {
         let place = |shard: Shard| usize::from(shard.index()) * databases / usize::from(Shard::COUNT);
-        Self { version: 1, places: Shard::all().map(|shard| Place { database: place(shard), epoch: 1 }).collect() }
+        Self { version: 1, places: Shard::all().map(|shard| Place::settled(place(shard), 1)).collect() }
     }
 
     /// As it was stored: a place for every shard, in their order; `None` when one is missing.
@@ -31,8 +25,37 @@ impl ShardMap {
         (places.len() == usize::from(Shard::COUNT)).then_some(Self { version, places })
     }
 
-    pub(super) fn database_of(&self, shard: Shard) -> usize {
-        self.places[usize::from(shard.index())].database
+    /// What databases, by their places in the list, say together: of a shard that is being moved the newest is true. Else who
+    /// disagrees, and about which shard.
+    pub(super) fn merged(maps: &[(usize, &Self)]) -> Result<Self, (usize, Shard)> {
+        let mut places = Vec::with_capacity(usize::from(Shard::COUNT));
+        for shard in Shard::all() {
+            let said: Vec<(usize, Place)> = maps.iter().map(|(number, map)| (*number, map.place_of(shard))).collect();
+            let newest = said.iter().map(|(_, place)| place.epoch).max().unwrap_or(1);
+            let Some((_, newest)) = said.iter().find(|(_, place)| place.epoch == newest) else { continue };
+            let is_moving = said.iter().any(|(_, place)| place.state != State::Settled);
+            for (number, place) in &said {
+                let agrees = (place.database, place.epoch) == (newest.database, newest.epoch);
+                // It was not told yet, which only the new owner must have been: or be the copy that was meant.
+                let is_behind = is_moving && place.epoch < newest.epoch;
+                let is_copy = place.state == State::Arriving && place.move_id == newest.move_id;
+                if !agrees && !(is_behind && (*number != newest.database || is_copy)) {
+                    return Err((*number, shard));
+                }
+            }
+            places.push(Place::settled(newest.database, newest.epoch));
+        }
+        let moves: i32 = places.iter().map(|place| place.epoch - 1).sum();
+        Ok(Self { version: 1 + moves, places })
+    }
+
+    /// Whether a shard is being moved to or from the database that said this.
+    pub(super) fn is_moving(&self) -> bool {
+        self.places.iter().any(|place| place.state != State::Settled)
+    }
+
+    pub(super) fn place_of(&self, shard: Shard) -> Place {
+        self.places[usize::from(shard.index())]
     }
 
     pub(super) fn places(&self) -> impl Iterator<Item = (Shard, Place)> {
@@ -80,7 +103,7 @@ mod tests {
     fn every_database_holds_its_part_of_the_shards_and_no_shard_is_left_out() {
         for databases in [1, 2, 3, 5, 64] {
             let map = ShardMap::by_range(databases);
-            let held: Vec<usize> = Shard::all().map(|shard| map.database_of(shard)).collect();
+            let held: Vec<usize> = Shard::all().map(|shard| map.place_of(shard).database).collect();
             assert!(held.is_sorted(), "neighbours lie together");
             assert_eq!(map.last_database(), databases - 1);
             for database in 0..databases {

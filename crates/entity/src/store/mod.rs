@@ -2,31 +2,37 @@
 
 mod config;
 mod database;
+mod door;
 mod dsn;
 mod error;
+mod follow;
 mod identity;
 mod line;
 mod map;
+pub mod moving;
 mod muster;
 mod nice;
 mod of_rides;
 mod open;
+mod place;
 mod postgres;
 mod prepared;
 pub(crate) mod purge;
+mod routes;
 mod schema;
+pub mod show;
 mod sqlite;
 mod tx;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 pub use config::{Config, Synchronous};
-pub(crate) use database::Database;
+pub(crate) use database::{Database, Due};
 pub use dsn::Engine;
 pub use error::StoreError;
-use futures_util::future::{BoxFuture, join_all};
-use line::Turn;
-use map::ShardMap;
+use futures_util::future::join_all;
+pub(crate) use moving::Rows;
+use routes::Routes;
 use runtime::{Entropy, task::Supervisor};
 pub use tx::{Conn, Tx};
 
@@ -35,18 +41,17 @@ use crate::{
     value::{Id, Shard},
 };
 
-/// How often a transaction is run because what it was to insert was there already.
-const DRAWS: u32 = 5;
-
 /// All shards of the platform. Cheap to clone.
 #[derive(Clone)]
 pub struct Shards(Arc<Inner>);
 
 struct Inner {
     databases: Vec<Database>,
-    map: ShardMap,
+    routes: Routes,
     /// How long a database may take to say what is due there.
     patience: Duration,
+    /// How long a write waits for a shard that is being moved.
+    move_patience: Duration,
     deps: Deps,
 }
 
@@ -81,13 +86,13 @@ impl Shards {
     /// A shard to read from.
     #[must_use]
     pub fn read(&self, shard: Shard) -> Conn<'_> {
-        self.0.databases[self.0.map.database_of(shard)].conn()
+        self.0.databases[self.0.routes.database_of(shard)].conn()
     }
 
     /// Whether both lie in one database: one transaction can write to both.
     #[must_use]
     pub fn same_database(&self, a: Shard, b: Shard) -> bool {
-        self.0.map.database_of(a) == self.0.map.database_of(b)
+        self.0.routes.database_of(a) == self.0.routes.database_of(b)
     }
 
     /// How many databases there are.
@@ -104,7 +109,7 @@ impl Shards {
     ) -> impl Iterator<Item = (&Database, Vec<T>)> {
         let mut groups: BTreeMap<usize, Vec<T>> = BTreeMap::new();
         for item in items {
-            groups.entry(self.0.map.database_of(shard(&item))).or_default().push(item);
+            groups.entry(self.0.routes.database_of(shard(&item))).or_default().push(item);
         }
         groups.into_iter().map(|(number, items)| (&self.0.databases[number], items))
     }
@@ -116,13 +121,13 @@ impl Shards {
 
     /// Asks every database what is due there, all at once: this names no shard. One that does not answer is logged and
     /// keeps nobody else waiting; an error when none answers.
-    pub(crate) async fn ask_for_due<'c, T, F>(&'c self, ask: impl Fn(Conn<'c>) -> F) -> Result<Vec<T>, StoreError>
+    pub(crate) async fn ask_for_due<'c, T, F>(&'c self, ask: impl Fn(Due<'c>) -> F) -> Result<Vec<T>, StoreError>
     where
         F: Future<Output = Result<Vec<T>, StoreError>>,
     {
         // Only a read may be given up on: a transaction would go on in an unknown state.
         let patient = |database: &'c Database| async {
-            let answer = tokio::time::timeout(self.0.patience, ask(database.conn())).await;
+            let answer = tokio::time::timeout(self.0.patience, ask(database.due())).await;
             answer.unwrap_or_else(|_| Err(StoreError::Busy(format!("no answer in {:?}", self.0.patience))))
         };
         let answers = join_all(self.databases().map(patient)).await;
@@ -147,91 +152,10 @@ impl Shards {
         }
     }
 
-    /// The one door for writes: runs `work` in a transaction on `shard` and commits it if it answers `Ok`.
-    ///
-    /// The transaction runs in a task of its own, so a caller that goes away cannot cut it in half. `work` may be
-    /// run again when an id that it drew was taken.
-    ///
-    /// # Errors
-    /// What `work` answers, after a roll-back; [`StoreError`] when the database fails. An error at COMMIT is an
-    /// unknown outcome.
-    pub async fn write<T, E, F>(&self, shard: Shard, work: F) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-        F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, E>> + Send + Sync + 'static,
-    {
-        self.write_to(self.0.map.database_of(shard), Turn::Ordinary, Arc::new(work)).await
-    }
-
-    /// As [`Shards::write`], and next: before all who wait there. For rides under way, which go on while the rest waits.
-    ///
-    /// # Errors
-    /// As [`Shards::write`].
-    pub async fn write_first<T, E, F>(&self, shard: Shard, work: F) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-        F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, E>> + Send + Sync + 'static,
-    {
-        self.write_to(self.0.map.database_of(shard), Turn::First, Arc::new(work)).await
-    }
-
-    /// For due work, which names no shard: a transaction on each database, one after the other, else as
-    /// [`Shards::write`]. What they answered, in the order of the databases.
-    ///
-    /// # Errors
-    /// The first error; the databases after it were written to all the same.
-    pub async fn write_everywhere<T, E, F>(&self, work: F) -> Result<Vec<T>, E>
-    where
-        T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-        F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, E>> + Send + Sync + 'static,
-    {
-        let work = Arc::new(work);
-        let mut answers = Vec::with_capacity(self.count());
-        for database in 0..self.count() {
-            answers.push(self.write_to(database, Turn::Ordinary, work.clone()).await);
-        }
-        answers.into_iter().collect()
-    }
-
-    async fn write_to<T, E, F>(&self, database: usize, turn: Turn, work: Arc<F>) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-        F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, E>> + Send + Sync + 'static,
-    {
-        let shards = self.clone();
-        let run = self.0.deps.supervisor.run("write-transaction", async move {
-            let _at_head = shards.0.databases[database].line.wait(turn).await?;
-            let mut draws = 1;
-            loop {
-                let tx = shards.begin(database).await?;
-                match work(&tx).await {
-                    Ok(value) => return tx.commit().await.map(|()| value).map_err(E::from),
-                    Err(error) => {
-                        let collided = tx.roll_back().await;
-                        if !collided || draws == DRAWS {
-                            return Err(error);
-                        }
-                        draws += 1;
-                    }
-                }
-            }
-        });
-        run.await.unwrap_or_else(|error| Err(E::from(StoreError::from(error))))
-    }
-
     /// Closes every connection, so that what is committed lies in the database files themselves. The last call: what
     /// comes later finds no connection.
     pub async fn close(&self) {
         join_all(self.databases().map(Database::close)).await;
-    }
-
-    async fn begin(&self, database: usize) -> Result<Tx, StoreError> {
-        let inner = self.0.databases[database].begin().await?;
-        Ok(Tx::new(inner, database, self.clone()))
     }
 }
 

@@ -4,17 +4,25 @@
 use sea_orm::DatabaseConnection;
 
 use super::{
-    ShardMap, StoreError,
+    StoreError,
     database::{Name, begin},
     identity::{Identity, has_passengers},
+    map::ShardMap,
     schema,
 };
 
 /// A database with what it says of itself.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Found {
     said: Option<(Identity, Option<ShardMap>)>,
     has_passengers: bool,
+}
+
+impl Found {
+    /// Its shard map, if it is a database of a store.
+    pub(super) fn map(&self) -> Option<&ShardMap> {
+        self.said.as_ref()?.1.as_ref()
+    }
 }
 
 /// What the start has to do.
@@ -40,16 +48,18 @@ pub(super) enum Start {
 pub(super) async fn ask(connection: &DatabaseConnection) -> Result<Found, StoreError> {
     let tables = schema::tables(connection).await?;
     schema::refuse_another_program(&tables)?;
-    if tables.iter().any(|table| table == schema::APPLIED) {
-        schema::refuse_newer(connection).await?;
-    }
+    let applied = match tables.iter().any(|table| table == schema::APPLIED) {
+        true => schema::applied(connection).await?,
+        false => vec![],
+    };
     let identity = match tables.iter().any(|table| table == "store_identity") {
         true => Identity::find(connection, false).await?,
         false => None,
     };
     let said = match identity {
         Some(identity) if identity.is_complete() => {
-            Some((identity, Some(ShardMap::find(connection, identity.version).await?)))
+            let knows_moves = applied.iter().any(|step| step == schema::MOVES);
+            Some((identity, Some(ShardMap::find(connection, identity.version, knows_moves).await?)))
         }
         other => other.map(|identity| (identity, None)),
     };
@@ -64,7 +74,7 @@ pub(super) async fn ask(connection: &DatabaseConnection) -> Result<Found, StoreE
 pub(super) fn judge<N: std::fmt::Display>(names: &[N], found: &[Found]) -> Result<Start, String> {
     let Some((first, others)) = found.split_first() else { return Err("store.shards is empty".to_owned()) };
     match &first.said {
-        Some((identity, Some(map))) => known(names, *identity, map, found),
+        Some((identity, Some(_))) => known(names, *identity, found),
         Some((identity, None)) => {
             for (name, other) in names[1..].iter().zip(others) {
                 if other.said.as_ref().is_some_and(|(said, _)| said.store != identity.store) {
@@ -96,13 +106,8 @@ pub(super) fn judge<N: std::fmt::Display>(names: &[N], found: &[Found]) -> Resul
     }
 }
 
-fn known<N: std::fmt::Display>(
-    names: &[N],
-    identity: Identity,
-    map: &ShardMap,
-    found: &[Found],
-) -> Result<Start, String> {
-    let mut joining = Vec::new();
+fn known<N: std::fmt::Display>(names: &[N], identity: Identity, found: &[Found]) -> Result<Start, String> {
+    let mut maps = Vec::new();
     for (place, (name, found)) in names.iter().zip(found).enumerate() {
         match &found.said {
             Some((said, _)) if said.store != identity.store => return Err(format!("{name} belongs to another store")),
@@ -113,27 +118,45 @@ fn known<N: std::fmt::Display>(
                      database is named once"
                 ));
             }
-            Some((said, _)) if said.version != identity.version => {
-                let (its, first) = (said.version, identity.version);
-                return Err(format!("{name} has version {its} of the shard map, and database 1 has version {first}"));
-            }
-            Some((_, its)) if its.as_ref() != Some(map) => {
-                return Err(format!("{name} has another shard map than database 1, of the same version"));
-            }
-            Some(_) => {}
-            None if place < identity.databases || found.has_passengers || place <= map.last_database() => {
-                let held = map.held_by(place);
-                return Err(format!("{name} is not the database that stood here, which held {held}"));
-            }
-            None => joining.push(place),
+            Some((_, Some(map))) => maps.push((place, map)),
+            Some((_, None)) | None => {}
         }
+    }
+    // While a shard is being moved they may differ in that.
+    let is_moving = maps.iter().any(|(_, map)| map.is_moving());
+    for (name, found) in names.iter().zip(found) {
+        if let Some((said, map)) = &found.said
+            && said.version != identity.version
+            && !(is_moving && map.is_some())
+        {
+            let (its, first) = (said.version, identity.version);
+            return Err(format!("{name} has version {its} of the shard map, and database 1 has version {first}"));
+        }
+    }
+    let map = ShardMap::merged(&maps).map_err(|(place, shard)| {
+        let (name, shard) = (&names[place], shard.number());
+        format!(
+            "{name} has another shard map than database 1: they disagree about shard {shard}, and no move explains that"
+        )
+    })?;
+    let mut joining = Vec::new();
+    for (place, (name, found)) in names.iter().zip(found).enumerate() {
+        if found.said.is_some() {
+            continue;
+        }
+        if place < identity.databases || found.has_passengers || place <= map.last_database() {
+            let held = map.held_by(place);
+            return Err(format!("{name} is not the database that stood here, which held {held}"));
+        }
+        joining.push(place);
     }
     let last = map.last_database();
     if last >= names.len() {
         let (held, named) = (map.held_by(last), names.len());
         return Err(format!("database {} is not in the list of {named}: it holds {held}", last + 1));
     }
-    Ok(Start::Known { identity, map: map.clone(), joining })
+    let identity = Identity { version: map.version, ..identity };
+    Ok(Start::Known { identity, map, joining })
 }
 
 /// Gives each database its part, with `store` as the number of the store unless somebody else was faster; `None` when they

@@ -1,17 +1,22 @@
 //! Opening the databases.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use runtime::Entropy;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 
 use super::{
-    Config, Database, Deps, Inner, ShardMap, Shards, StoreError,
+    Config, Database, Deps, Inner, Routes, Shards, StoreError,
     database::{Name, begin},
     dsn::Dsn,
+    follow,
     identity::Identity,
     line::Line,
+    map::ShardMap,
     muster::{self, Start},
     postgres, schema, sqlite,
 };
@@ -34,11 +39,15 @@ impl Config {
             let pools = self.pools(&name.dsn, migrator).await;
             let (writer, readers) = pools.map_err(|error| cannot("open", &name, &error))?;
             tracing::info!(database = %name, holds = %map.held_by(name.number), "opened");
-            databases.push(Database { name, line, writer, readers });
+            let not_here = Mutex::new(Arc::default());
+            databases.push(Database { name, line, writer, readers, not_here });
         }
         // A connection, and twice that for the statement.
         let patience = self.acquire_timeout() * 3;
-        Ok(Shards(Arc::new(Inner { databases, map, patience, deps })))
+        let routes = Routes::new(&map, databases.len());
+        // A node that finds a shard closed for too long opens it again: whoever waits sees that.
+        let move_patience = self.acquire_timeout() + follow::ABANDONED;
+        Ok(Shards(Arc::new(Inner { databases, routes, patience, move_patience, deps })))
     }
 
     /// Applies the migrations that are missing and says how many there were, in all databases together. At the first start
@@ -66,7 +75,7 @@ impl Config {
         join_all(opening).await.into_iter().collect()
     }
 
-    async fn open_one(&self, dsn: &Dsn) -> Result<DatabaseConnection, StoreError> {
+    pub(super) async fn open_one(&self, dsn: &Dsn) -> Result<DatabaseConnection, StoreError> {
         match dsn {
             Dsn::Sqlite(path) => {
                 if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {

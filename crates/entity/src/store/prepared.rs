@@ -11,7 +11,7 @@ impl Shards {
     /// Runs `COMMIT PREPARED` or `ROLLBACK PREPARED` in the database of `shard`, in a task of its own; `false` when it has no
     /// such transaction.
     pub(crate) async fn end_prepared(&self, shard: Shard, command: String) -> Result<bool, StoreError> {
-        let (shards, database) = (self.clone(), self.0.map.database_of(shard));
+        let (shards, database) = (self.clone(), self.0.routes.database_of(shard));
         let run = self.0.deps.supervisor.run("write-transaction", async move {
             let database = &shards.0.databases[database];
             // Others wait for what it holds.

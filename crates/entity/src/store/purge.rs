@@ -14,7 +14,8 @@ pub(crate) async fn batch_end<E: EntityTrait>(
     before: Millis,
     limit: u64,
 ) -> Result<Option<Millis>, StoreError> {
-    let end: Option<i64> = E::find()
+    let end: Option<i64> = tx
+        .here::<E, _>(E::find())
         .select_only()
         .column(expires_at)
         .filter(expires_at.gt(after.0))
@@ -36,5 +37,5 @@ pub(crate) async fn oldest<E: EntityTrait>(
     limit: u64,
 ) -> Result<u64, StoreError> {
     let end = batch_end::<E>(tx, expires_at, Millis(i64::MIN), before, limit).await?.unwrap_or(before);
-    Ok(E::delete_many().filter(expires_at.lte(end.0)).exec(&tx.inner).await?.rows_affected)
+    Ok(tx.here::<E, _>(E::delete_many()).filter(expires_at.lte(end.0)).exec(&tx.inner).await?.rows_affected)
 }

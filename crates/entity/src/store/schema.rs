@@ -10,6 +10,8 @@ use super::{StoreError, database::Name, dsn::Dsn, error::sqlstate};
 
 /// The migration library's own table.
 pub(super) const APPLIED: &str = "seaql_migrations";
+/// The step since which a shard map knows of moves.
+pub(super) const MOVES: &str = "m0007_shard_moves";
 /// On PostgreSQL whoever migrates holds its only row.
 const LOCK: &str = "migration_lock";
 
@@ -61,18 +63,16 @@ where
     Ok(steps)
 }
 
-/// Refuses a database with a step that this program does not know.
-pub(super) async fn refuse_newer(connection: &impl ConnectionTrait) -> Result<(), StoreError> {
-    let applied = format!("SELECT version FROM {APPLIED} ORDER BY version");
+/// The steps that were applied to a database; one with a step that this program does not know is refused.
+pub(super) async fn applied(connection: &impl ConnectionTrait) -> Result<Vec<String>, StoreError> {
+    let steps = texts(connection, &format!("SELECT version FROM {APPLIED} ORDER BY version")).await?;
     let known = Migrator::migrations();
-    for step in texts(connection, &applied).await? {
-        if known.iter().all(|known| known.name() != step) {
-            return Err(StoreError::Open(format!(
-                "it was written by a newer version of this program, with the step {step}"
-            )));
+    match steps.iter().find(|step| known.iter().all(|known| known.name() != step.as_str())) {
+        Some(step) => {
+            Err(StoreError::Open(format!("it was written by a newer version of this program, with the step {step}")))
         }
+        None => Ok(steps),
     }
-    Ok(())
 }
 
 /// Refuses a database that holds tables, none of them made by this program.

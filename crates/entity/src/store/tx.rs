@@ -6,11 +6,12 @@ use std::sync::{
 };
 
 use sea_orm::{
-    ActiveModelTrait, DatabaseExecutor, DatabaseTransaction, EntityTrait, QuerySelect,
+    ActiveModelTrait, ColumnTrait, DatabaseExecutor, DatabaseTransaction, EntityTrait, IdenStatic, Iterable,
+    QueryFilter, QuerySelect,
     sea_query::{LockType, OnConflict, SelectStatement},
 };
 
-use super::{Committed, Engine, Shards, StoreError, database::engine};
+use super::{Committed, Engine, Shards, StoreError, database::engine, door::Entered};
 use crate::value::{Id, IdError, Millis, Shard};
 
 /// A shard to read from, or a transaction: what entity methods take.
@@ -46,14 +47,16 @@ impl<'t> From<&'t Tx> for Conn<'t> {
 pub struct Tx {
     pub(crate) inner: DatabaseTransaction,
     database: usize,
+    not_here: Vec<i16>,
     shards: Shards,
     collided: AtomicBool,
     committed: Mutex<Vec<Committed>>,
 }
 
 impl Tx {
-    pub(super) fn new(inner: DatabaseTransaction, database: usize, shards: Shards) -> Self {
-        Self { inner, database, shards, collided: AtomicBool::new(false), committed: Mutex::default() }
+    pub(super) fn new(entered: Entered, shards: Shards) -> Self {
+        let Entered { inner, database, not_here } = entered;
+        Self { inner, database, not_here, shards, collided: AtomicBool::new(false), committed: Mutex::default() }
     }
 
     /// Which database it writes to: its place in `store.shards`, from 0.
@@ -66,6 +69,12 @@ impl Tx {
     #[must_use]
     pub fn engine(&self) -> Engine {
         engine(&self.inner)
+    }
+
+    /// For due work, which names no shard: leaves out rows of shards that are being moved, whose mover alone changes copies of
+    /// rows, and reads the rest.
+    pub(crate) fn here<E: EntityTrait, Q: QueryFilter>(&self, query: Q) -> Q {
+        here::<E, Q>(query, &self.not_here)
     }
 
     /// As [`Conn::hold`].
@@ -122,5 +131,13 @@ impl Tx {
             tracing::warn!(%error, "roll-back failed; the connection is closed by its pool");
         }
         self.collided.into_inner()
+    }
+}
+
+/// Leaves out rows of `not_here`, which is empty but while a shard is being moved.
+pub(super) fn here<E: EntityTrait, Q: QueryFilter>(query: Q, not_here: &[i16]) -> Q {
+    match E::Column::iter().find(|column| column.as_str() == "shard") {
+        Some(shard) if !not_here.is_empty() => query.filter(shard.is_not_in(not_here.iter().copied())),
+        _ => query,
     }
 }

@@ -13,7 +13,7 @@ use runtime::{
 use usecase::consistency::{Begun, Consistency, RepairedRow, State, Worked};
 
 use super::progress::Progress;
-use crate::{print, settings::Settings, signals::StopSignals};
+use crate::{compose::RESTART, print, settings::Settings, signals::StopSignals};
 
 /// How often it is looked how far somebody else's scan is.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -65,6 +65,11 @@ pub(crate) async fn run(settings: Settings, command: Command) -> Result<Verdict,
     let supervisor = Supervisor::new(&Registry::new())?;
     let (entropy, on_commit) = (Entropy::system(), Arc::new(|_| {}));
     let shards = settings.store.build(Deps { supervisor: supervisor.clone(), entropy, on_commit }).await?;
+    let followed = shards.clone();
+    supervisor.spawn("shard-moves", RESTART, move |shutdown| {
+        let shards = followed.clone();
+        async move { shards.follow_moves(shutdown).await }
+    });
     let terminal = Terminal {
         consistency: settings.consistency.build(&shards, Clock::system()),
         shards: shards.clone(),

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use entity::{
     OtpBudget, OtpChallenge, OtpVerdict, Shards, StoreError,
-    value::{Id, Millis, Phone, PhoneHash},
+    value::{Id, Millis, Phone, PhoneHash, Shard},
 };
 use runtime::Entropy;
 
@@ -97,15 +97,18 @@ impl RequestCode {
     /// from.
     async fn admit(&self, ask: &Ask, new: &NewChallenge, now: Millis) -> Result<(OtpChallenge, OtpVerdict), Error> {
         let mut refused = Vec::new();
-        for _ in 0..RACES {
+        for races in 1..=RACES {
             let verdict = ask.verdict(&self.shards, &self.config, &self.keys, now).await?;
             refused = budgets::refusals(&verdict);
             if !refused.is_empty() {
                 break;
             }
-            match self.take(budgets::asked(&verdict), new, now).await? {
-                Taken::All(challenge, verdict) => return Ok((challenge, verdict)),
-                Taken::Refused(verdict) => refused = budgets::refusals(&verdict),
+            match self.take(budgets::asked(&verdict), new, now).await {
+                Ok(Taken::All(challenge, verdict)) => return Ok((challenge, verdict)),
+                Ok(Taken::Refused(verdict)) => refused = budgets::refusals(&verdict),
+                // The shard of one of them has just moved: they lie in other groups now.
+                Err(StoreError::Apart) if races < RACES => {}
+                Err(error) => return Err(error.into()),
             }
         }
         Err(Error::BudgetSpent(refused))
@@ -121,8 +124,7 @@ impl RequestCode {
             (None, verdict) => return Ok(Taken::Refused(verdict)),
         };
         for group in others {
-            let Some(shard) = group.first().map(|budget| budget.shard) else { continue };
-            let take = self.shards.write(shard, move |tx| {
+            let take = self.shards.write_together(shards_of(&group), move |tx| {
                 let group = group.clone();
                 Box::pin(async move { OtpBudget::take(tx, &group, now).await })
             });
@@ -148,8 +150,9 @@ impl RequestCode {
         now: Millis,
     ) -> Result<(Option<OtpChallenge>, OtpVerdict), StoreError> {
         let (config, keys) = (self.config.clone(), self.keys.clone());
+        let shards = std::iter::once(new.phone_hash.shard()).chain(shards_of(&budgets)).collect();
         self.shards
-            .write(new.phone_hash.shard(), move |tx| {
+            .write_together(shards, move |tx| {
                 let (config, keys) = (config.clone(), keys.clone());
                 let (budgets, NewChallenge { phone, phone_hash, code }) = (budgets.clone(), new.clone());
                 Box::pin(async move {
@@ -168,23 +171,14 @@ impl RequestCode {
 
     /// Gives the code back to every budget and removes the challenge.
     async fn withdraw(&self, challenge: &OtpChallenge, verdict: &OtpVerdict) -> Result<(), StoreError> {
-        let (home, others) = OtpBudget::by_database(&self.shards, budgets::asked(verdict), challenge.id.shard());
         let id = challenge.id;
-        self.shards
-            .write::<_, StoreError, _>(id.shard(), move |tx| {
-                let home = home.clone();
-                Box::pin(async move {
-                    OtpBudget::give_back(tx, &home).await?;
-                    OtpChallenge::withdraw(tx, id).await
-                })
-            })
-            .await?;
-        for group in others {
-            let Some(shard) = group.first().map(|budget| budget.shard) else { continue };
+        let withdraw = self.shards.write(id.shard(), move |tx| Box::pin(OtpChallenge::withdraw(tx, id)));
+        withdraw.await?;
+        // One by one: wherever they lie by now, this changes them.
+        for budget in budgets::asked(verdict) {
             self.shards
-                .write::<_, StoreError, _>(shard, move |tx| {
-                    let group = group.clone();
-                    Box::pin(async move { OtpBudget::give_back(tx, &group).await })
+                .write::<_, StoreError, _>(budget.shard, move |tx| {
+                    Box::pin(async move { OtpBudget::give_back(tx, &[budget]).await })
                 })
                 .await?;
         }
@@ -194,6 +188,10 @@ impl RequestCode {
 
 /// How often a code is asked for again because somebody else took what a read had seen.
 const RACES: u32 = 3;
+
+fn shards_of(budgets: &[OtpBudget]) -> Vec<Shard> {
+    budgets.iter().map(|budget| budget.shard).collect()
+}
 
 /// A challenge before it has an id.
 #[derive(Clone)]

@@ -162,7 +162,11 @@ impl Repair {
             return Ok(Repaired::Removed);
         }
         let (stale, must_ask) = (row.clone(), is_near && !row.is_misplaced());
-        let removed = self.shards.write::<_, StoreError, _>(row.shard, move |tx| {
+        let mut shards = vec![row.shard];
+        if must_ask {
+            shards.push(row.ride_id.shard());
+        }
+        let removed = self.shards.write_together::<_, StoreError, _>(shards, move |tx| {
             let stale = stale.clone();
             Box::pin(async move { remove(tx, &stale, must_ask).await })
         });

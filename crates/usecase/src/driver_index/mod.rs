@@ -156,7 +156,7 @@ impl DriverIndex {
     }
 
     /// Runs `take`, the transaction in which the driver accepts the ride, with what has to be done around it. `R` is
-    /// why it leaves the ride as it is.
+    /// why it leaves the ride as it is. It is run a second time when the index turns out to be in another database by now.
     ///
     /// # Errors
     /// [`StoreError`] when a database fails. Whether the ride was accepted is then open: a repeat tells.
@@ -165,14 +165,18 @@ impl DriverIndex {
         ride_id: Id<Ride>,
         driver_id: &DriverId,
         now: Millis,
-        take: impl FnOnce(Way) -> F + Send + 'static,
+        take: impl Fn(Way) -> F + Send + Sync + 'static,
     ) -> Result<Result<Ride, R>, StoreError>
     where
         R: Send + 'static,
         F: Future<Output = Result<Result<Taken, R>, StoreError>> + Send + 'static,
     {
         if self.shards.same_database(ride_id.shard(), DriverRide::shard(driver_id)) {
-            return Ok(take(Way::Row).await?.map(Taken::into_ride));
+            match take(Way::Row).await {
+                // One of the two has just moved.
+                Err(StoreError::Apart) => {}
+                taken => return Ok(taken?.map(Taken::into_ride)),
+            }
         }
         let held = match self.strategy {
             Strategy::Outbox => {

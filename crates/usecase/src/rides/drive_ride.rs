@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use entity::{
-    Actor, Change, Driver, Illegal, Ride, RideStatus, Shards, StoreError, Tx,
+    Actor, Change, Driver, DriverRide, Illegal, Ride, RideStatus, Shards, StoreError, Tx,
     value::{DriverId, Id, Millis},
 };
 use subtle::ConstantTimeEq;
@@ -87,10 +87,13 @@ impl DriveRide {
             return self.take(command, None, now).await.map(Taken::into_ride);
         }
         let this = self.clone();
-        let take = move |way| async move {
-            match this.take(command, Some(way), now).await {
-                Err(Error::Store(error)) => Err(error),
-                taken => Ok(taken),
+        let take = move |way| {
+            let (this, command) = (this.clone(), command.clone());
+            async move {
+                match this.take(command, Some(way), now).await {
+                    Err(Error::Store(error)) => Err(error),
+                    taken => Ok(taken),
+                }
             }
         };
         self.driver_index.accept(ride_id, &driver_id, now, take).await?
@@ -98,7 +101,11 @@ impl DriveRide {
 
     async fn take(&self, command: Command, index: Option<Way>, now: Millis) -> Result<Taken, Error> {
         let config = self.config.clone();
-        let work = self.shards.write_first(command.ride_id.shard(), move |tx| {
+        let mut shards = vec![command.ride_id.shard()];
+        if matches!(index, Some(Way::Row)) {
+            shards.push(DriverRide::shard(&command.driver_id));
+        }
+        let work = self.shards.write_together_first(shards, move |tx| {
             let (config, command, index) = (config.clone(), command.clone(), index.clone());
             Box::pin(async move { step(tx, &command, &config, index.as_ref(), now).await })
         });

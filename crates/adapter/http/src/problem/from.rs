@@ -15,7 +15,7 @@ use crate::dto::{MoneyView, rfc3339};
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Busy(_) | StoreError::Conflict => Self::unavailable(&error),
+            StoreError::Busy(_) | StoreError::Conflict | StoreError::Apart => Self::unavailable(&error),
             StoreError::Collision
             | StoreError::Id(_)
             | StoreError::Corrupt { .. }

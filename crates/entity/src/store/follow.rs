@@ -1,0 +1,158 @@
+//! Following shards that are moved, and putting an end to what a mover that died has left: a shard that nobody may write to does
+//! not wait for people.
+
+use std::{collections::HashMap, sync::PoisonError, time::Duration};
+
+use futures_util::future::try_join_all;
+use runtime::{Stopwatch, task::Shutdown};
+
+use super::{
+    Database, Shards, StoreError,
+    identity::Identity,
+    map::ShardMap,
+    moving::{ASKED_EVERY, ASKED_MEANWHILE},
+    place::{Place, State},
+};
+use crate::value::Shard;
+
+/// A step of a move that takes longer is taken for one whose mover has died. Longer than a mover lets anybody wait.
+pub(super) const ABANDONED: Duration = Duration::from_secs(3);
+
+/// What was seen of a database.
+#[derive(Default)]
+struct Seen {
+    /// Of its map.
+    version: i32,
+    /// Shards that nobody may write to, and since when.
+    closed: HashMap<Shard, (Place, Stopwatch)>,
+}
+
+impl Shards {
+    /// Follows shards that are moved, until shutdown.
+    ///
+    /// # Errors
+    /// None: a database that does not answer is asked again.
+    pub async fn follow_moves(&self, shutdown: Shutdown) -> Result<(), StoreError> {
+        let all = self.databases().map(|database| {
+            let shutdown = shutdown.clone();
+            async move { self.follow_one(database, shutdown).await }
+        });
+        try_join_all(all).await.map(|_| ())
+    }
+
+    async fn follow_one(&self, database: &Database, shutdown: Shutdown) -> Result<(), StoreError> {
+        let (mut seen, mut is_told) = (Seen::default(), false);
+        loop {
+            let pause = match self.look(database, &mut seen).await {
+                Ok(is_moving) => {
+                    is_told = false;
+                    if is_moving { ASKED_MEANWHILE } else { ASKED_EVERY }
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut is_told, true) {
+                        database.did_not_answer(&error);
+                    }
+                    ASKED_EVERY
+                }
+            };
+            tokio::select! {
+                biased;
+                () = shutdown.wait() => return Ok(()),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Learns what the database says, and whether it says that a shard is being moved.
+    async fn look(&self, database: &Database, seen: &mut Seen) -> Result<bool, StoreError> {
+        let moving = Place::list_moving(&database.readers).await?;
+        let version = Identity::find(&database.readers, false).await?.map_or(0, |identity| identity.version);
+        if version != seen.version {
+            let map = ShardMap::find(&database.readers, version, true).await?;
+            for (shard, place) in map.places() {
+                self.learn(shard, &place);
+            }
+            seen.version = version;
+        }
+        let copies = moving.iter().filter(|(_, place)| matches!(place.state, State::Left | State::Arriving));
+        let not_here = copies.map(|(shard, _)| shard.number()).collect();
+        *database.not_here.lock().unwrap_or_else(PoisonError::into_inner) = not_here;
+        seen.closed.retain(|shard, _| moving.iter().any(|(other, _)| other == shard));
+        for (shard, place) in &moving {
+            self.learn(*shard, place);
+            self.look_after(database, *shard, place, seen).await?;
+        }
+        Ok(moving.iter().any(|(_, place)| matches!(place.state, State::Leaving | State::Closed | State::Arriving)))
+    }
+
+    fn learn(&self, shard: Shard, place: &Place) {
+        if self.0.routes.learn(shard, place.database, place.epoch) {
+            tracing::info!(shard = shard.number(), database = place.database + 1, "a shard has moved");
+        }
+    }
+
+    async fn look_after(
+        &self,
+        database: &Database,
+        shard: Shard,
+        place: &Place,
+        seen: &mut Seen,
+    ) -> Result<(), StoreError> {
+        let here = database.name.number;
+        if place.state == State::Leaving && place.other.is_some_and(|other| other >= self.count()) {
+            let other = place.other.map_or(0, |other| other + 1);
+            tracing::error!(
+                shard = shard.number(),
+                database = other,
+                "a shard is to be moved to a database that is not in store.shards here: called off. Start every gateway with it \
+                 first"
+            );
+            return self.put_an_end_to(database, shard, place, Place::settled(here, place.epoch)).await;
+        }
+        // Where it ends if nobody goes on.
+        let end = match place.state {
+            State::Closed => Place::settled(here, place.epoch),
+            State::Arriving => match self.given_by(shard, place).await? {
+                Some(giver) => Place::settled(here, giver.epoch),
+                None => return Ok(()),
+            },
+            State::Settled | State::Leaving | State::Left => return Ok(()),
+        };
+        let (since, stopwatch) = seen.closed.entry(shard).or_insert_with(|| (*place, Stopwatch::start()));
+        if since != place {
+            (*since, *stopwatch) = (*place, Stopwatch::start());
+        }
+        if stopwatch.elapsed() < ABANDONED {
+            return Ok(());
+        }
+        tracing::warn!(
+            shard = shard.number(), database = %database.name,
+            "whoever moves a shard has not gone on: writes to it go on here. `shards show` tells what is left to do"
+        );
+        self.put_an_end_to(database, shard, place, end).await
+    }
+
+    /// What the database that a copy comes from says of the shard, if it has given it to this copy.
+    async fn given_by(&self, shard: Shard, copy: &Place) -> Result<Option<Place>, StoreError> {
+        let Some(giver) = self.0.databases.get(copy.database) else { return Ok(None) };
+        let says = Place::find(&giver.readers, shard).await?;
+        let given = says.state == State::Left && says.move_id == copy.move_id && says.epoch > copy.epoch;
+        Ok(given.then_some(says))
+    }
+
+    async fn put_an_end_to(
+        &self,
+        database: &Database,
+        shard: Shard,
+        place: &Place,
+        end: Place,
+    ) -> Result<(), StoreError> {
+        let tx = database.begin().await?;
+        let changed = place.replace(&tx, shard, &end).await?;
+        tx.commit().await?;
+        if changed {
+            self.learn(shard, &end);
+        }
+        Ok(())
+    }
+}

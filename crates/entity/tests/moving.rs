@@ -1,0 +1,293 @@
+//! A shard that is moved to another database while others write to it and read from it.
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
+
+mod database;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use database::{Database, NOW};
+use entity::{
+    KnownDevice, OutboxEntry, Ride, Shards, StoreError,
+    store::moving::{Failed, Moved, Plan, Progress},
+    value::{Millis, PhoneHash, Shard},
+};
+use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
+
+/// The passenger with this number lies in the first database of three.
+const PASSENGER: u8 = 1;
+
+fn shard() -> Shard {
+    PhoneHash([PASSENGER; 32]).shard()
+}
+
+fn plan(to: usize) -> Plan {
+    Plan { shard: shard(), to, pause: Duration::from_secs(2), keep: Duration::from_secs(1) }
+}
+
+async fn move_to(shards: &Shards, to: usize) -> Result<Moved, Failed> {
+    shards.move_shard(plan(to), &|_| {}).await
+}
+
+async fn number(connection: &DatabaseConnection, query: &str) -> i64 {
+    let statement = Statement::from_string(connection.get_database_backend(), query);
+    connection.query_one_raw(statement).await.unwrap().unwrap().try_get_by_index(0).unwrap()
+}
+
+/// Rows of the shard in a table of a database.
+async fn rows(database: &Database, number_: usize, table: &str) -> i64 {
+    let of = shard().number();
+    let query = format!("SELECT CAST(count(*) AS bigint) FROM {table} WHERE shard = {of}");
+    number(&database.raw(number_).await, &query).await
+}
+
+/// What a database says of the shard.
+async fn place(database: &Database, number_: usize) -> [i64; 3] {
+    let connection = database.raw(number_).await;
+    let mut said = [0; 3];
+    for (column, said) in ["database", "epoch", "state"].into_iter().zip(&mut said) {
+        let of = shard().number();
+        *said =
+            number(&connection, &format!("SELECT CAST({column} AS bigint) FROM shard_map WHERE shard = {of}")).await;
+    }
+    said
+}
+
+async fn say(database: &Database, number_: usize, what: &str) {
+    let of = shard().number();
+    let update = format!("UPDATE shard_map SET {what} WHERE shard = {of}");
+    database.raw(number_).await.execute_unprepared(&update).await.unwrap();
+}
+
+fn device(number: u32) -> KnownDevice {
+    let mut device_hash = [0; 32];
+    device_hash[..4].copy_from_slice(&number.to_be_bytes());
+    KnownDevice { phone_hash: PhoneHash([PASSENGER; 32]), device_hash }
+}
+
+async fn remember(shards: &Shards, number: u32) -> Result<(), StoreError> {
+    let device = device(number);
+    shards.write(shard(), move |tx| Box::pin(async move { device.remember(tx, NOW).await })).await
+}
+
+async fn is_remembered(shards: &Shards, number: u32) -> bool {
+    device(number).is_known(shards.read(shard()), Millis(NOW.0 - 1)).await.unwrap()
+}
+
+/// Follows moves as a gateway does, until the guard goes.
+struct Followed(tokio::task::JoinHandle<()>);
+
+impl Followed {
+    fn follow(shards: &Shards) -> Self {
+        let shards = shards.clone();
+        let supervisor = runtime::task::Supervisor::new(&prometheus::Registry::new()).unwrap();
+        #[allow(clippy::disallowed_methods, reason = "aborted by the guard")]
+        Self(tokio::spawn(async move { shards.follow_moves(supervisor.shutdown_signal()).await.unwrap() }))
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+on_each_engine! {
+    async fn a_shard_that_is_moved_takes_all_its_rows_along_and_every_database_knows(engine) {
+        let database = Database::open_several(engine, "moved", 3).await;
+        let ride = database.ride(PASSENGER).await;
+        let other = database.ride(80).await;
+        database.append(&ride, &[entity::Message::RequestDriver]).await;
+        let moved = move_to(&database.shards, 1).await.unwrap();
+        assert_eq!(moved.from, Some(0));
+        let catalogue = match engine {
+            database::Engine::Postgres => "SELECT table_name::text FROM information_schema.columns WHERE column_name = 'shard' \
+                                           AND table_schema = current_schema() AND table_name <> 'shard_map' ORDER BY 1",
+            database::Engine::Sqlite => "SELECT m.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c \
+                                         WHERE m.type = 'table' AND c.name = 'shard' AND m.name <> 'shard_map' ORDER BY 1",
+        };
+        let connection = database.raw(0).await;
+        let statement = Statement::from_string(connection.get_database_backend(), catalogue);
+        let there: Vec<String> =
+            connection.query_all_raw(statement).await.unwrap().iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
+        let mut named: Vec<&str> = moved.tables.iter().map(|(table, _)| *table).collect();
+        named.sort_unstable();
+        assert_eq!(named, there, "every table whose rows are of a shard");
+        for (table, sum) in &moved.tables {
+            assert_eq!(rows(&database, 0, table).await, 0, "{table} where it was");
+            assert_eq!(rows(&database, 1, table).await, sum.rows as i64, "{table} where it is");
+        }
+        for table in ["passengers", "quotes", "rides", "ride_events", "payments", "outbox"] {
+            assert!(rows(&database, 1, table).await > 0, "{table}");
+        }
+        for number_ in 0..3 {
+            assert_eq!(place(&database, number_).await, [2, 2, 0], "database {number_}");
+            let version = "SELECT CAST(version AS bigint) FROM store_identity";
+            assert_eq!(number(&database.raw(number_).await, version).await, 2);
+        }
+        for shards in [&database.shards, &database.open_again().await.unwrap()] {
+            assert_eq!(Ride::find(shards.read(shard()), ride.id).await.unwrap().unwrap().id, ride.id);
+            assert!(Ride::find(shards.read(other.id.shard()), other.id).await.unwrap().is_some(), "the others stay");
+            remember(shards, 1).await.unwrap();
+        }
+        assert_eq!((rows(&database, 0, "known_devices").await, rows(&database, 1, "known_devices").await), (0, 1));
+        // There already: nothing to do, and nothing changes.
+        assert_eq!(move_to(&database.shards, 1).await.unwrap().from, None);
+        assert_eq!(place(&database, 0).await, [2, 2, 0]);
+    }
+
+    async fn what_was_acknowledged_is_there_for_every_node_while_the_shard_goes_to_and_fro(engine) {
+        let database = Database::open_several(engine, "to-and-fro", 2).await;
+        database.ride(PASSENGER).await;
+        let (node, mover) = (database.open_again().await.unwrap(), database.open_again().await.unwrap());
+        let _followed = [Followed::follow(&database.shards), Followed::follow(&node)];
+        let over = Arc::new(AtomicBool::new(false));
+        let (writing, ended) = (database.shards.clone(), over.clone());
+        let load = async {
+            let (mut number, mut missing) = (0_u32, Vec::new());
+            while !ended.load(Ordering::Relaxed) {
+                remember(&writing, number).await.unwrap();
+                // At once, by another node; and one of long ago.
+                for earlier in [number, number / 2] {
+                    if !is_remembered(&node, earlier).await {
+                        missing.push(earlier);
+                    }
+                }
+                number += 1;
+            }
+            (number, missing)
+        };
+        let moves = async {
+            for to in [1, 0] {
+                let moved = move_to(&mover, to).await.unwrap();
+                assert_eq!(moved.from, Some(1 - to));
+            }
+            over.store(true, Ordering::Relaxed);
+        };
+        let ((written, missing), ()) = tokio::join!(load, moves);
+        assert!(written > 0 && missing.is_empty(), "of {written} not found: {}, first {:?}", missing.len(), missing.first());
+        assert_eq!(rows(&database, 0, "known_devices").await, i64::from(written));
+        assert_eq!(rows(&database, 1, "known_devices").await, 0);
+    }
+
+    async fn writes_go_on_when_the_mover_has_died_while_they_waited(engine) {
+        let database = Database::open_several(engine, "died-closed", 2).await;
+        let _followed = Followed::follow(&database.shards);
+        say(&database, 1, "state = 4, other = 1, move_id = 77").await;
+        say(&database, 0, "state = 2, other = 2, move_id = 77").await;
+        remember(&database.shards, 1).await.unwrap();
+        assert_eq!(place(&database, 0).await, [1, 1, 0]);
+        // A gateway starts all the same, and the next move puts an end to it.
+        database.open_again().await.unwrap();
+        assert_eq!(move_to(&database.shards, 0).await.unwrap().from, None);
+        assert_eq!(place(&database, 1).await, [1, 1, 0]);
+    }
+
+    async fn writes_go_on_at_the_new_place_when_the_mover_has_died_after_it_was_given_the_shard(engine) {
+        let database = Database::open_several(engine, "died-flipped", 2).await;
+        let _followed = Followed::follow(&database.shards);
+        say(&database, 1, "state = 4, other = 1, move_id = 77").await;
+        say(&database, 0, "state = 3, database = 2, epoch = 2, other = 2, move_id = 77").await;
+        database.raw(0).await.execute_unprepared("UPDATE store_identity SET version = 2").await.unwrap();
+        // Nobody has told the new owner yet, and a gateway starts all the same.
+        let other = database.open_again().await.unwrap();
+        let _also = Followed::follow(&other);
+        remember(&other, 1).await.unwrap();
+        remember(&database.shards, 2).await.unwrap();
+        assert_eq!(place(&database, 1).await, [2, 2, 0]);
+        assert_eq!((rows(&database, 0, "known_devices").await, rows(&database, 1, "known_devices").await), (0, 2));
+        assert_eq!(move_to(&other, 1).await.unwrap().from, None);
+        assert_eq!(place(&database, 0).await, [2, 2, 0]);
+    }
+
+    async fn a_copy_that_takes_too_long_leaves_the_shard_where_it_was(engine) {
+        let database = Database::open_several(engine, "too-slow", 2).await;
+        database.ride(PASSENGER).await;
+        let hurried = Plan { pause: Duration::ZERO, ..plan(1) };
+        let failed = database.shards.move_shard(hurried, &|_| {}).await.unwrap_err();
+        assert!(matches!(failed, Failed::TooSlow { .. }), "{failed}");
+        assert_eq!([place(&database, 0).await, place(&database, 1).await], [[1, 1, 0]; 2]);
+        assert_eq!((rows(&database, 0, "rides").await, rows(&database, 1, "rides").await), (1, 0));
+        remember(&database.shards, 1).await.unwrap();
+    }
+
+    async fn a_gateway_that_does_not_know_the_database_calls_the_move_off(engine) {
+        let places = database::Places::make(engine, "unknown", 2).await;
+        let old = places.store_on(&[0]).await.unwrap();
+        remember(&old, 1).await.unwrap();
+        let _followed = Followed::follow(&old);
+        let new = places.store().await.unwrap();
+        let failed = move_to(&new, 1).await.unwrap_err();
+        assert!(matches!(failed, Failed::Overtaken), "{failed}");
+        assert!(failed.to_string().contains("store.shards"), "{failed}");
+        remember(&old, 2).await.unwrap();
+        assert!(is_remembered(&old, 1).await && is_remembered(&new, 2).await);
+    }
+
+    async fn who_takes_a_move_over_stops_the_one_before(engine) {
+        let database = Database::open_several(engine, "taken-over", 2).await;
+        database.ride(PASSENGER).await;
+        let second = database.open_again().await.unwrap();
+        let (begun, wait) = tokio::sync::oneshot::channel();
+        let begun = std::sync::Mutex::new(Some(begun));
+        let tell = |progress: Progress| {
+            if let (Progress::Copied { .. }, Some(begun)) = (progress, begun.lock().unwrap().take()) {
+                begun.send(()).unwrap();
+            }
+        };
+        let first = database.shards.move_shard(plan(1), &tell);
+        let take_over = async {
+            wait.await.unwrap();
+            move_to(&second, 1).await
+        };
+        let (first, took_over) = tokio::join!(first, take_over);
+        assert!(matches!(first.unwrap_err(), Failed::Overtaken));
+        assert_eq!(took_over.unwrap().from, Some(0));
+        assert_eq!([place(&database, 0).await, place(&database, 1).await], [[2, 2, 0]; 2]);
+    }
+
+    async fn rows_that_are_still_to_be_removed_are_neither_due_nor_cleaned(engine) {
+        let database = Database::open_several(engine, "left-over", 2).await;
+        let ride = database.ride(PASSENGER).await;
+        database.append(&ride, &[entity::Message::RequestDriver]).await;
+        remember(&database.shards, 1).await.unwrap();
+        let late = NOW.plus_s(4_000_000_000);
+        let clean = async |shards: &Shards| -> u64 {
+            let purge = shards.write_everywhere::<_, StoreError, _>(move |tx| {
+                Box::pin(async move { KnownDevice::purge_expired(tx, late, 100).await })
+            });
+            purge.await.unwrap().iter().sum()
+        };
+        assert!(OutboxEntry::depth(&database.shards).await.unwrap().0 > 0);
+        assert_eq!(Ride::list_timed_out(&database.shards, late, 100).await.unwrap(), [ride.id]);
+        // As after a move whose mover died before it removed anything.
+        say(&database, 1, "database = 2, epoch = 2").await;
+        say(&database, 0, "state = 3, database = 2, epoch = 2, other = 2, move_id = 77").await;
+        for number_ in 0..2 {
+            database.raw(number_).await.execute_unprepared("UPDATE store_identity SET version = 2").await.unwrap();
+        }
+        let node = database.open_again().await.unwrap();
+        let _followed = Followed::follow(&node);
+        let deadline = tokio::time::timeout(Duration::from_secs(20), async {
+            while OutboxEntry::depth(&node).await.unwrap().0 > 0 {
+                tokio::task::yield_now().await;
+            }
+        });
+        assert!(deadline.await.is_ok(), "what is left is not counted");
+        assert_eq!(Ride::list_timed_out(&node, late, 100).await.unwrap(), []);
+        assert_eq!((clean(&node).await, rows(&database, 0, "known_devices").await), (0, 1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_there_is_not_is_refused() {
+    let database = Database::open_several(database::Engine::Sqlite, "no-such", 2).await;
+    let failed = move_to(&database.shards, 2).await.unwrap_err();
+    assert_eq!(failed.to_string(), "there is no database 3: store.shards names 2");
+    assert_eq!(place(&database, 0).await, [1, 1, 0]);
+}
