@@ -5,6 +5,7 @@
 
 use sea_orm_migration::prelude::*;
 
+pub mod citus;
 mod m0001_passenger_rides;
 mod m0002_quotes_expiry;
 mod m0003_otp_budgets;

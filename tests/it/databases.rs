@@ -9,7 +9,7 @@ use entity::{
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Statement};
 use serde_json::Value;
 
-use crate::harness::{Driver, Gateway, Passenger, eventually, has_three_servers, text};
+use crate::harness::{Driver, Folder, Gateway, Passenger, eventually, has_three_servers, run_to_exit_in, text};
 
 /// Three files in the gateway's folder, which it runs in.
 pub(crate) const THREE: &str = "sqlite://data/one.db,sqlite://data/two.db,sqlite://data/three.db";
@@ -138,5 +138,24 @@ async fn a_ride_times_out_and_a_release_is_answered_again_in_every_database() {
             (passenger.api.get("/v1/rides/current").send().await.status == 204).then_some(())
         })
         .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_cannot_be_reached_stops_every_command_and_nothing_is_written_or_told_of_its_password() {
+    // A port that is free: nobody listens.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let shards = format!("sqlite://one.db,postgres://rider:hunter%2F2@127.0.0.1:{port}/rides");
+    for command in [&["serve"][..], &["migrate"], &["consistency", "check"]] {
+        let folder = Folder::new();
+        let (code, said) =
+            run_to_exit_in(&folder, command, &[("store.shards", &shards), ("runtime.log", "trace")]).await;
+        let place = format!("database 2 (127.0.0.1:{port}/rides)");
+        assert!(code != 0 && said.contains(&place), "{command:?}: {said}");
+        assert!(!said.contains("hunter") && !said.contains("rider"), "{command:?}: {said}");
+        let file = format!("sqlite://{}?mode=rwc", folder.path().join("one.db").display());
+        let first = Database::connect(ConnectOptions::new(file).max_connections(1).to_owned()).await.unwrap();
+        let tables = Statement::from_string(first.get_database_backend(), "SELECT name FROM sqlite_master");
+        assert!(first.query_all_raw(tables).await.unwrap().is_empty(), "{command:?}: nothing is written");
     }
 }

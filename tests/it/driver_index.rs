@@ -127,6 +127,8 @@ async fn while_the_drivers_database_fails_rides_go_on_and_the_index_has_them_whe
     let dead = gateway.internal().get("/internal/v1/outbox/dead").send().await.expect(200);
     assert_eq!(dead["entries"], json!([]), "it is never given up");
     assert!(gateway.log().contains("still failing"), "an operator hears of it");
+    let lane = "gateway_outbox_lane_waiting{lane=\"driver_index\"}";
+    eventually("and sees who is waited for", async || (gateway.metric(lane).await == 1.0).then_some(())).await;
     execute(&gateway, AWAY, "ALTER TABLE away RENAME TO driver_rides").await;
     is_indexed(&driver, &[&ride]).await;
     nothing_is_left_to_do(&gateway).await;

@@ -127,7 +127,7 @@ impl Transaction {
     /// # Errors
     /// [`StoreError`] when a database fails or a row cannot be read.
     pub async fn committed(shards: &Shards, rides: &[Id<Ride>]) -> Result<BTreeSet<(Id<Ride>, DriverId)>, StoreError> {
-        let rows = shards.rows_of_rides::<row::Entity>(rides, (row::Column::Shard, row::Column::RideId)).await?;
+        let rows = shards.rows_of_rides(row::Entity::find(), rides, (row::Column::Shard, row::Column::RideId)).await?;
         let committed = rows.into_iter().filter(|row| row.decision == Decision::Commit as i16);
         let pair = |row: row::Model| Ok((Id::raw(row.ride_id), driver("transactions", &row.driver_id)?));
         committed.map(pair).collect()

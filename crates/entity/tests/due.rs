@@ -75,10 +75,25 @@ on_each_engine! {
         database.append(&ride, &[Message::Authorise]).await;
         let entry = heads(&database, &ride).await.remove(0);
         // The message is due at NOW and its lease; the clock was set back since.
-        for (back_ms, due) in [(0, false), (LEASE_MS, false), (LEASE_MS + 1, true), (3_600_000, true)] {
+        let slack_ms = 10_000;
+        let just = LEASE_MS + slack_ms;
+        for (back_ms, due) in [(0, false), (LEASE_MS, false), (just, false), (just + 1, true), (3_600_000, true)] {
             let now = NOW.plus_ms(-back_ms);
             let rides = OutboxEntry::due_rides(&database.shards, now, LEASE_MS * 2, 10).await.unwrap();
             assert_eq!((rides == [ride.id], entry.is_due(now, LEASE_MS * 2)), (due, due), "{back_ms} ms back");
+        }
+    }
+
+    async fn a_message_of_a_node_whose_clock_is_a_little_ahead_is_that_nodes_own(engine) {
+        let database = Database::open(engine, "ahead").await;
+        let ride = database.ride(1).await;
+        let index = Message::IndexDriver { driver_id: DriverId::parse("d1").unwrap() };
+        database.append(&ride, &[Message::Authorise, index]).await;
+        // A relay whose longest wait is the lease: its `max_backoff_ms` is shorter.
+        for behind_ms in [0, 1, 500, 10_000] {
+            let now = NOW.plus_ms(-behind_ms);
+            assert_eq!(OutboxEntry::due_rides(&database.shards, now, LEASE_MS, 10).await.unwrap(), [], "{behind_ms}");
+            assert!(heads(&database, &ride).await.iter().all(|head| !head.is_due(now, LEASE_MS)), "{behind_ms}");
         }
     }
 
@@ -128,6 +143,7 @@ on_each_engine! {
             .await
         };
         assert_eq!(bring_back(NOW).await, 0, "its status began in the past");
+        assert_eq!(bring_back(NOW.plus_ms(-10_000)).await, 0, "it was committed by a node that is ahead");
         let set_back = NOW.plus_ms(-3_600_000);
         assert_eq!((bring_back(set_back).await, bring_back(set_back.plus_ms(500)).await), (1, 0));
         let listed = async |at: Millis| Ride::list_timed_out(&database.shards, at, 10).await.unwrap();

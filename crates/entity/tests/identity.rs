@@ -21,6 +21,28 @@ async fn has_tables(connection: &DatabaseConnection) -> bool {
     connection.execute_unprepared("SELECT 1 FROM seaql_migrations").await.is_ok()
 }
 
+/// What each database says of itself and which steps it had; nothing where there is no table.
+async fn contents(places: &Places, databases: usize) -> Vec<Vec<String>> {
+    let mut all = Vec::new();
+    for number in 0..databases {
+        let (connection, mut rows) = (places.raw(number).await, Vec::new());
+        if has_tables(&connection).await {
+            for query in [
+                "SELECT 'identity ' || store || ' ' || database || ' ' || databases || ' ' || version FROM store_identity",
+                "SELECT 'shard ' || shard || ' ' || database || ' ' || epoch FROM shard_map ORDER BY shard",
+                "SELECT 'step ' || version FROM seaql_migrations ORDER BY version",
+                "SELECT 'device ' || shard FROM known_devices ORDER BY shard",
+            ] {
+                let statement = Statement::from_string(connection.get_database_backend(), query);
+                let found = connection.query_all_raw(statement).await.unwrap();
+                rows.extend(found.iter().map(|row| row.try_get_by_index::<String>(0).unwrap()));
+            }
+        }
+        all.push(rows);
+    }
+    all
+}
+
 async fn refusal(start: impl Future<Output = Result<Shards, StoreError>>) -> String {
     match start.await {
         Ok(_) => panic!("it started"),
@@ -124,6 +146,37 @@ on_each_engine! {
         assert!(refused.contains("database 2") && refused.contains("shard 5"), "{refused}");
     }
 
+    async fn a_list_that_is_refused_leaves_every_database_as_it_was(engine) {
+        let places = Places::make(engine, "untouched", 4).await;
+        let list = [0, 1, 2];
+        write(&places.store_on(&list).await.unwrap(), [1, 100, 200]).await;
+        for number in list {
+            // A step is missing, which a start would apply, if it came so far.
+            let forget = "DELETE FROM seaql_migrations WHERE version = (SELECT max(version) FROM seaql_migrations)";
+            places.raw(number).await.execute_unprepared(forget).await.unwrap();
+        }
+        for (what, list, number, change) in [
+            ("is database 3 of this store", vec![0, 2, 1], 0, "SELECT 1"),
+            ("database 3 is not in the list", vec![0, 1], 0, "SELECT 1"),
+            ("which held shards 342…682", vec![0, 3, 2], 0, "SELECT 1"),
+            ("version 7 of the shard map", vec![0, 1, 2], 2, "UPDATE store_identity SET version = 7"),
+            ("has version 1 of the shard map", vec![0, 1, 2], 0, "UPDATE store_identity SET version = 8"),
+            ("another shard map", vec![0, 1, 2], 1, "UPDATE shard_map SET epoch = 2 WHERE shard = 400"),
+            ("no row for shard 400", vec![0, 1, 2], 1, "DELETE FROM shard_map WHERE shard = 400"),
+            ("belongs to another store", vec![0, 1, 2], 1, "UPDATE store_identity SET store = 1"),
+        ] {
+            let right = contents(&places, 4).await;
+            let changed = places.raw(number).await;
+            changed.execute_unprepared(change).await.unwrap();
+            let before = contents(&places, 4).await;
+            let refused = refusal(places.store_on(&list)).await;
+            assert!(refused.contains("database ") && refused.contains(what), "{what}: {refused}");
+            assert!(contents(&places, 4).await == before, "{what}: something was written");
+            put_back(&changed, &right[number]).await;
+            assert!(contents(&places, 4).await == right, "{what}: put back");
+        }
+    }
+
     async fn one_database_under_two_names_is_refused(engine) {
         let places = Places::make(engine, "names", 1).await;
         let dsn = places.dsns()[0].clone();
@@ -173,6 +226,27 @@ on_each_engine! {
         places.store_on(&[0]).await.unwrap();
         let both = places.store().await.unwrap();
         assert!(Passenger::find_by_phone(both.read(hash.shard()), hash).await.unwrap().is_some());
+    }
+}
+
+/// Writes identity and map as they were.
+async fn put_back(connection: &DatabaseConnection, rows: &[String]) {
+    let mut statements = vec!["DELETE FROM store_identity".to_owned(), "DELETE FROM shard_map".to_owned()];
+    let values = |words: &[&str]| words.join(", ");
+    let mut places = Vec::new();
+    for row in rows {
+        match row.split(' ').collect::<Vec<_>>()[..] {
+            ["identity", ref values_of @ ..] => statements.push(format!(
+                "INSERT INTO store_identity (id, store, database, databases, version) VALUES (1, {})",
+                values(values_of)
+            )),
+            ["shard", ref values_of @ ..] => places.push(format!("({})", values(values_of))),
+            _ => {}
+        }
+    }
+    statements.push(format!("INSERT INTO shard_map (shard, database, epoch) VALUES {}", places.join(", ")));
+    for statement in statements {
+        connection.execute_unprepared(&statement).await.unwrap();
     }
 }
 

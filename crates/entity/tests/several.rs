@@ -5,9 +5,9 @@ mod database;
 
 use database::{Database, NOW, TIMEOUTS};
 use entity::{
-    Message, OutboxEntry, Ride, StoreError,
+    Change, Driver, Message, OutboxEntry, Ride, StoreError, Vehicle,
     outbox::LEASE_MS,
-    value::{Id, Millis, Shard},
+    value::{DriverId, Id, Millis, Shard},
 };
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
@@ -29,6 +29,16 @@ fn ids(rides: &[Ride]) -> Vec<Id<Ride>> {
     let mut ids: Vec<_> = rides.iter().map(|ride| ride.id).collect();
     ids.sort_unstable();
     ids
+}
+
+fn driver(id: &str) -> Driver {
+    Driver {
+        id: DriverId::parse(id).unwrap(),
+        name: "Dana".to_owned(),
+        rating: 4.9,
+        contact: "212-555-0100".to_owned(),
+        vehicle: Vehicle { plate: "T1".to_owned(), model: "M".to_owned(), color: "blue".to_owned() },
+    }
 }
 
 async fn lose_rides(database: &Database, number: usize) {
@@ -69,9 +79,16 @@ on_each_engine! {
     async fn rows_of_several_databases_are_found_together(engine) {
         let database = Database::open_several(engine, "together", 3).await;
         let rides = rides(&database).await;
-        let found = Ride::find_many(&database.shards, &ids(&rides)).await.unwrap();
-        assert_eq!(ids(&found), ids(&rides));
-        assert_eq!(Ride::find_many(&database.shards, &[]).await.unwrap(), []);
+        let driver = driver("driver-1");
+        for ride in &rides[1..] {
+            let ride = database.change(ride, Change::PaymentAuthorised, NOW).await.unwrap();
+            database.change(&ride, Change::Accepted { driver: driver.clone(), pickup_eta_s: 60 }, NOW).await.unwrap();
+        }
+        let found = Ride::find_accepted(&database.shards, &ids(&rides), &driver.id).await.unwrap();
+        assert_eq!(ids(&found), ids(&rides[1..]));
+        assert_eq!(Ride::find_accepted(&database.shards, &[], &driver.id).await.unwrap(), []);
+        let another = DriverId::parse("driver-2").unwrap();
+        assert_eq!(Ride::find_accepted(&database.shards, &ids(&rides), &another).await.unwrap(), []);
         let pages = async |after| ids(&Ride::list_open(&database.shards, after, 4).await.unwrap());
         let first = pages(None).await;
         assert_eq!(first, ids(&rides)[..4], "the first by id, wherever they lie");
@@ -83,7 +100,7 @@ on_each_engine! {
         let rides = rides(&database).await;
         // Each ride is due a second before the one before it: its clock stood so far back.
         for (place, ride) in (0..).zip(&rides) {
-            database.change(ride, entity::Change::PaymentAuthorised, NOW.plus_ms(-1000 * place)).await.unwrap();
+            database.change(ride, Change::PaymentAuthorised, NOW.plus_ms(-1000 * place)).await.unwrap();
         }
         let late = NOW.plus_s(TIMEOUTS.match_s);
         let oldest = Ride::list_timed_out(&database.shards, late, 4).await.unwrap();
@@ -97,6 +114,16 @@ on_each_engine! {
         assert_eq!(due(NOW).await, []);
         assert_eq!(due(NOW.plus_ms(LEASE_MS)).await, ids(&rides));
         assert_eq!(OutboxEntry::depth(&database.shards).await.unwrap(), (6, 0));
+        let index = Message::IndexDriver { driver_id: DriverId::parse("driver-1").unwrap() };
+        for ride in &rides[..4] {
+            database.append(&Ride { version: 3, ..ride.clone() }, &[index.clone(), Message::RequestDriver]).await;
+        }
+        let lanes = OutboxEntry::waiting_by_lane(&database.shards).await.unwrap();
+        assert_eq!(lanes, [("bank", 6), ("driver_index", 4), ("dispatch", 4)]);
+        for number in 0..3 {
+            database.raw(number).await.execute_unprepared("DELETE FROM outbox WHERE (seq & 6) <> 0").await.unwrap();
+        }
+        assert_eq!(OutboxEntry::waiting_by_lane(&database.shards).await.unwrap()[0], ("bank", 6));
         for (place, ride) in (0..).zip(&rides) {
             let key = OutboxEntry::heads(database.shards.read(ride.id.shard()), ride.id).await.unwrap()[0].key;
             let died_at = NOW.plus_ms(-place);

@@ -142,6 +142,9 @@ impl Tasks {
         }
         let (waiting, dead) = OutboxEntry::depth(&self.deps.shards).await?;
         gauges.waiting.set(waiting.try_into().unwrap_or(i64::MAX));
+        for (lane, waiting) in OutboxEntry::waiting_by_lane(&self.deps.shards).await? {
+            gauges.lanes.with_label_values(&[lane]).set(waiting.try_into().unwrap_or(i64::MAX));
+        }
         gauges.dead.set(dead.try_into().unwrap_or(i64::MAX));
         self.of_consistency.measure(&self.deps.shards, &self.deps.consistency, self.deps.clock.now()).await
     }
@@ -176,6 +179,7 @@ fn ms(duration: Duration) -> i64 {
 /// Depths for `/metrics`.
 struct Gauges {
     waiting: IntGauge,
+    lanes: IntGaugeVec,
     dead: IntGauge,
     line: IntGauge,
     dropped: IntGauge,
@@ -190,6 +194,12 @@ impl Gauges {
         let gauge = |name, help| register_int_gauge_with_registry!(name, help, registry);
         Ok(Self {
             waiting: gauge("gateway_outbox_waiting", "Messages that partners have not acknowledged.")?,
+            lanes: register_int_gauge_vec_with_registry!(
+                "gateway_outbox_lane_waiting",
+                "The same by who has to acknowledge them: the bank, dispatch, or the driver index in another database.",
+                &["lane"],
+                registry
+            )?,
             dead: gauge("gateway_outbox_dead", "Messages that were given up: an operator has to look.")?,
             line: gauge("gateway_relay_line", "Wake-ups that wait for the relay.")?,
             dropped: gauge("gateway_relay_wakeups_dropped", "Wake-ups that did not fit since the start.")?,

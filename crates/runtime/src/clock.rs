@@ -34,7 +34,14 @@ impl Millis {
     /// and nobody knows how much time has passed. Not so for a few seconds: clocks differ.
     #[must_use]
     pub fn is_from_the_future(self, now: Self) -> bool {
-        self.since_ms(now) > SLACK_MS
+        self > now.at_the_latest()
+    }
+
+    /// What another clock may show at this time: what was noted as the present later than this is from the future
+    /// ([`Millis::is_from_the_future`]).
+    #[must_use]
+    pub fn at_the_latest(self) -> Self {
+        self.plus_ms(SLACK_MS)
     }
 }
 

@@ -3,10 +3,17 @@
 use std::{borrow::Cow, collections::BTreeSet};
 
 use futures_util::future::try_join_all;
-use sea_orm::{Condition, QueryOrder, QuerySelect, entity::prelude::*};
+use sea_orm::{
+    Condition, QueryOrder, QuerySelect,
+    entity::prelude::*,
+    sea_query::{ExprTrait as _, Query},
+};
 use serde::Deserialize;
 
-use super::{Ride, RideRange, row::event};
+use super::{
+    Ride, RideRange,
+    row::{event, ride},
+};
 use crate::{
     store::{Conn, Shards, StoreError, bound},
     value::{DriverId, Id, Millis, Shard},
@@ -86,7 +93,7 @@ impl Ride {
     pub async fn acceptances(shards: &Shards, ids: &[Id<Self>]) -> Result<Acceptances, StoreError> {
         use event::Column::{RideId, Shard};
         let mut all = Acceptances::default();
-        for event in shards.rows_of_rides::<event::Entity>(ids, (Shard, RideId)).await? {
+        for event in shards.rows_of_rides(event::Entity::find(), ids, (Shard, RideId)).await? {
             let ride_id = Id::raw(event.ride_id);
             match serde_json::from_str::<Glance<'_>>(&event.change) {
                 Ok(glance) if glance.change != "accepted" => {}
@@ -100,6 +107,28 @@ impl Ride {
         }
         all.found.sort_by_key(|acceptance| (acceptance.ride_id, acceptance.seq));
         Ok(all)
+    }
+
+    /// Those of these rides that the driver ever accepted by their logs, in any order: one owner check in each database that
+    /// holds some of the rides, all at once.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a database fails.
+    pub async fn find_accepted(
+        shards: &Shards,
+        ids: &[Id<Self>],
+        driver_id: &DriverId,
+    ) -> Result<Vec<Self>, StoreError> {
+        let acceptance = Query::select()
+            .expr(Expr::cust("1"))
+            .from(log::Entity)
+            .and_where(log::Column::Shard.into_expr().equals((ride::Entity, ride::Column::Shard)))
+            .and_where(log::Column::RideId.into_expr().equals((ride::Entity, ride::Column::Id)))
+            .and_where(log::Column::DriverId.eq(driver_id.as_str()))
+            .take();
+        let accepted = ride::Entity::find().filter(Expr::exists(acceptance));
+        let found = shards.rows_of_rides(accepted, ids, (ride::Column::Shard, ride::Column::Id)).await?;
+        found.into_iter().map(Self::try_from).collect()
     }
 
     /// A page of the rides that a driver accepted by their logs, newest first, before `before`. They lie in their

@@ -200,16 +200,6 @@ impl Ride {
         found.into_iter().map(Self::try_from).collect()
     }
 
-    /// Several rides by id, in any order: one owner check in each database that holds some, all at once.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database fails.
-    pub async fn find_many(shards: &Shards, ids: &[Id<Self>]) -> Result<Vec<Self>, StoreError> {
-        let key = (row::ride::Column::Shard, row::ride::Column::Id);
-        let found = shards.rows_of_rides::<row::ride::Entity>(ids, key).await?;
-        found.into_iter().map(Self::try_from).collect()
-    }
-
     /// Every ride in an active state, by id, after `after`; due work, so it names no shard.
     ///
     /// # Errors
@@ -248,7 +238,8 @@ impl Ride {
     }
 
     /// Gives every status from the future its whole time again, from now on: the clock was set back, and nobody waits
-    /// for the old time to come. Returns how many; due work, so it names no shard.
+    /// for the old time to come. Not so for a few seconds: clocks differ, and `now` may have been read before a status that
+    /// was committed meanwhile. Returns how many; due work, so it names no shard.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -261,7 +252,7 @@ impl Ride {
                 .here::<row::ride::Entity, _>(row::ride::Entity::update_many())
                 .col_expr(row::ride::Column::DueAt, Expr::value(Some(due_at)))
                 .filter(row::ride::Column::Status.eq(status as i16))
-                .filter(row::ride::Column::StatusAt.gt(now.0))
+                .filter(row::ride::Column::StatusAt.gt(now.at_the_latest().0))
                 .filter(row::ride::Column::DueAt.gt(due_at))
                 .exec(&tx.inner)
                 .await?;

@@ -1,6 +1,7 @@
 //! Ending transactions that the server itself keeps prepared. That cannot be done inside a transaction, so not through the
 //! one door for writes; it begins none either.
 
+use migrations::citus;
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
 use super::{Engine, Shards, StoreError, error::sqlstate, line::Turn};
@@ -35,6 +36,13 @@ impl Shards {
             let conn = database.conn();
             if conn.engine() != Engine::Postgres {
                 return Ok(Some(format!("{} is not PostgreSQL", database.name)));
+            }
+            if citus::is_present(&conn.0).await? {
+                // It commits in two phases by itself, and lets nobody else do so.
+                return Ok(Some(format!(
+                    "{} is a Citus cluster, which takes no PREPARE TRANSACTION; \"outbox\" and \"tcc\" work there",
+                    database.name
+                )));
             }
             let shown = Statement::from_string(DbBackend::Postgres, "SHOW max_prepared_transactions");
             let row = conn.0.query_one_raw(shown).await?;

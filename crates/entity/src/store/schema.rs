@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use migrations::Migrator;
+use migrations::{Migrator, citus};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, TransactionTrait};
 use sea_orm_migration::{IntoSchemaManagerConnection, MigratorTrait};
 
@@ -28,7 +28,17 @@ pub(super) async fn apply_missing(connection: &DatabaseConnection, database: &Na
             let tx = connection.begin().await?;
             let lock = format!("SELECT id FROM {LOCK} WHERE id = 1 FOR UPDATE");
             tx.query_one_raw(Statement::from_string(DbBackend::Postgres, lock)).await?;
+            let is_cluster = citus::is_present(&tx).await?;
+            if is_cluster {
+                citus::begin(&tx).await?;
+            }
             let steps = apply(&tx).await?;
+            if is_cluster {
+                let tables = citus::distribute(&tx).await?;
+                if !tables.is_empty() {
+                    tracing::info!(%database, tables = tables.join(", "), "a Citus cluster: distributed by shard");
+                }
+            }
             tx.commit().await?;
             steps
         }

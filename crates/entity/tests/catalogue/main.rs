@@ -2,6 +2,7 @@
 //! really made, whatever it says. And the document itself, which must list the same.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what went wrong by panicking")]
 
+mod citus;
 #[path = "../database/mod.rs"]
 mod database;
 mod document;

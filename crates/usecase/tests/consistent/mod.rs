@@ -4,7 +4,7 @@
 
 #[path = "../../../entity/tests/database/mod.rs"]
 pub mod database;
-mod seed;
+pub mod seed;
 
 use std::sync::Arc;
 

@@ -19,11 +19,17 @@ pub type Pair = (Id<Ride>, DriverId);
 impl World {
     /// So many rides, some minutes apart up to now, each accepted by one of 500 drivers and in the index.
     pub async fn seed(&self, rides: u16, minutes_apart: i64) -> Vec<Pair> {
+        let pairs: Vec<Pair> =
+            (0..rides).map(|number| pair(number, i64::from(rides - number) * minutes_apart)).collect();
+        self.seed_pairs(&pairs).await;
+        pairs
+    }
+
+    /// These rides, each accepted by its driver and in the index. Once in a world.
+    pub async fn seed_pairs(&self, pairs: &[Pair]) {
         let passengers: Vec<_> = Shard::all().map(|shard| (shard, id(1, 0, shard))).collect();
         let row = |(shard, id): &(Shard, Id<Ride>)| (*shard, format!("({}, {id})", shard.number()));
         self.insert("passengers (shard, id)", passengers.iter().map(row).collect()).await;
-        let pairs: Vec<Pair> =
-            (0..rides).map(|number| pair(number, i64::from(rides - number) * minutes_apart)).collect();
         for pairs in pairs.chunks(TOGETHER) {
             let quotes = "quotes (shard, id, passenger_id, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, distance_m, \
                           duration_s, options, expires_at)";
@@ -58,7 +64,6 @@ impl World {
             };
             self.insert("driver_rides (shard, driver_id, ride_id)", pairs.iter().map(row).collect()).await;
         }
-        pairs
     }
 
     /// Rows of a table, each in the database of its shard.
@@ -80,6 +85,7 @@ fn pair(number: u16, minutes_ago: i64) -> Pair {
     (ride, DriverId::parse(&format!("driver-{}", number % 500)).expect("a name"))
 }
 
-fn id(ms: i64, random: u16, shard: Shard) -> Id<Ride> {
+/// The id of a ride that was requested then.
+pub fn id(ms: i64, random: u16, shard: Shard) -> Id<Ride> {
     Id::new(Millis(ms.max(1_704_067_200_000)), random, shard).expect("a time of ids")
 }

@@ -2,6 +2,8 @@
 //! transaction that decided it, delivered at least once, in order for each ride and partner, and removed when it is
 //! acknowledged.
 
+mod depth;
+
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use futures_util::future::try_join_all;
@@ -212,7 +214,7 @@ impl OutboxEntry {
     /// [`StoreError`] when a database fails or a message cannot be read.
     pub async fn unindexed(shards: &Shards, rides: &[Id<Ride>]) -> Result<BTreeSet<(Id<Ride>, DriverId)>, StoreError> {
         let mut found = BTreeSet::new();
-        for row in shards.rows_of_rides::<row::Entity>(rides, (row::Column::Shard, row::Column::RideId)).await? {
+        for row in shards.rows_of_rides(row::Entity::find(), rides, (row::Column::Shard, row::Column::RideId)).await? {
             let entry = Self::from_row(row)?;
             if let Message::IndexDriver { driver_id } = entry.message {
                 found.insert((entry.key.ride_id, driver_id));
@@ -222,10 +224,11 @@ impl OutboxEntry {
     }
 
     /// Whether any relay may take it now. One that is due later than `longest_ms` from now, the longest that anybody
-    /// leases or puts off a message, was written before the clock was set back: it is due.
+    /// leases or puts off a message, was written before the clock was set back: it is due. Not so for a few seconds: another
+    /// node's clock may be ahead, and its lease would be none.
     #[must_use]
     pub fn is_due(&self, now: Millis, longest_ms: i64) -> bool {
-        self.due_at.is_some_and(|due| due <= now || due > now.plus_ms(longest_ms))
+        self.due_at.is_some_and(|due| due <= now || due.is_from_the_future(now.plus_ms(longest_ms)))
     }
 
     /// Rides with a message that any relay may take now: due (see [`OutboxEntry::is_due`]), and the oldest to its
@@ -241,7 +244,7 @@ impl OutboxEntry {
     ) -> Result<Vec<Id<Ride>>, StoreError> {
         // Two questions, each answered from the index in its order: joined by OR they would sort the whole backlog.
         let due = Self::heads_where(row::Column::DueAt.lte(now.0), limit);
-        let beyond = Self::heads_where(row::Column::DueAt.gt(now.plus_ms(longest_ms).0), limit);
+        let beyond = Self::heads_where(row::Column::DueAt.gt(now.plus_ms(longest_ms).at_the_latest().0), limit);
         let ask = async |asked: Due<'_>| {
             let here = |query: &Select<row::Entity>| asked.here::<row::Entity, _>(query.clone()).into_tuple::<i64>();
             let mut found = here(&due).all(&asked.conn.0).await?;
@@ -270,22 +273,6 @@ impl OutboxEntry {
             .filter(Expr::cust(is_head))
             .order_by_asc(row::Column::DueAt)
             .limit(limit)
-    }
-
-    /// How many messages wait, and how many are dead, in all databases; due work, so it names no shard.
-    ///
-    /// # Errors
-    /// [`StoreError`] when a database fails: a part of them would look like fewer.
-    pub async fn depth(shards: &Shards) -> Result<(u64, u64), StoreError> {
-        let depths = shards.databases().map(|database| async {
-            let due = database.due();
-            let here = || due.here::<row::Entity, _>(row::Entity::find());
-            let waiting = here().filter(row::Column::DueAt.is_not_null()).count(&due.conn.0).await?;
-            let dead = here().filter(row::Column::DeadAt.is_not_null()).count(&due.conn.0).await?;
-            Ok::<_, StoreError>((waiting, dead))
-        });
-        let depths = try_join_all(depths).await?;
-        Ok(depths.into_iter().fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1)))
     }
 
     /// Takes a due message for [`LEASE_MS`]; `false` when somebody else was faster.

@@ -1,0 +1,18 @@
+SET LOCAL citus.multi_shard_modify_mode TO 'sequential';
+SELECT create_distributed_table('passengers', 'shard', colocate_with => 'none', shard_count => 64);
+SELECT create_distributed_table('sessions', 'shard', colocate_with => 'passengers');
+SELECT create_distributed_table('otp_challenges', 'shard', colocate_with => 'passengers');
+SELECT create_distributed_table('otp_budgets', 'shard', colocate_with => 'passengers');
+SELECT create_distributed_table('known_devices', 'shard', colocate_with => 'passengers');
+SELECT create_distributed_table('quotes', 'shard', colocate_with => 'passengers');
+SELECT create_distributed_table('rides', 'shard', colocate_with => 'passengers');
+SELECT create_distributed_table('ride_events', 'shard', colocate_with => 'passengers');
+SELECT create_distributed_table('driver_rides', 'shard', colocate_with => 'passengers');
+SELECT create_distributed_table('payments', 'shard', colocate_with => 'passengers');
+SELECT create_distributed_table('ratings', 'shard', colocate_with => 'passengers');
+SELECT create_distributed_table('idempotency_keys', 'shard', colocate_with => 'passengers');
+SELECT create_distributed_table('outbox', 'shard', colocate_with => 'passengers');
+SELECT create_distributed_table('transactions', 'shard', colocate_with => 'passengers');
+SELECT create_distributed_table('barriers', 'shard', colocate_with => 'passengers');
+SELECT create_distributed_table('scans', 'shard', colocate_with => 'passengers');
+SELECT create_distributed_table('scan_findings', 'shard', colocate_with => 'passengers');
