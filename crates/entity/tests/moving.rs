@@ -251,6 +251,36 @@ on_each_engine! {
         assert_eq!([place(&database, 0).await, place(&database, 1).await], [[2, 2, 0]; 2]);
     }
 
+    async fn who_is_not_in_charge_any_more_copies_nothing_more(engine) {
+        let database = Database::open_several(engine, "not-in-charge", 2).await;
+        for number in 0..500 {
+            remember(&database.shards, number).await.unwrap();
+        }
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let (go_on, may_go_on) = std::sync::mpsc::channel();
+        let waiting = std::sync::Mutex::new(Some((begun, may_go_on)));
+        // Told after the first transaction of 400 rows.
+        let tell = move |_| {
+            if let Some((begun, may_go_on)) = waiting.lock().unwrap().take() {
+                begun.send(()).unwrap();
+                tokio::task::block_in_place(|| may_go_on.recv().unwrap());
+            }
+        };
+        let take_over = async {
+            has_begun.await.unwrap();
+            say(&database, 1, "move_id = 77").await;
+            go_on.send(()).unwrap();
+        };
+        let shards = database.shards.clone();
+        let moving = async move { shards.move_shard(plan(1), &tell).await };
+        // In a task of its own: it waits without letting go of its thread.
+        #[allow(clippy::disallowed_methods, reason = "joined below")]
+        let moving = tokio::spawn(moving);
+        take_over.await;
+        assert!(matches!(moving.await.unwrap().unwrap_err(), Failed::Overtaken));
+        assert_eq!(rows(&database, 1, "known_devices").await, 400);
+    }
+
     async fn rows_that_are_still_to_be_removed_are_neither_due_nor_cleaned(engine) {
         let database = Database::open_several(engine, "left-over", 2).await;
         let ride = database.ride(PASSENGER).await;
