@@ -25,8 +25,8 @@ const SIDES: [(&str, usize, bool); 4] =
 const LOCAL: usize = 0;
 /// How many accept at once.
 const CONCURRENCY: [usize; 2] = [1, 8];
-/// Acceptances that nobody counts, for each side.
-const WARM_UP: usize = 24;
+/// Acceptances that nobody counts, for each side: every connection that eight at a time need is open afterwards.
+const WARM_UP: usize = 64;
 /// Those whose commits are counted.
 const COUNTED: usize = 20;
 /// Bare transactions that are timed.

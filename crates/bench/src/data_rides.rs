@@ -40,6 +40,7 @@ struct Figures {
 /// # Errors
 /// In words; also when both sides do not execute or leave the same.
 pub(crate) async fn run(places: &Places, quick: bool, report: &mut Report<Row>) -> Result<(), String> {
+    // Fewer than the codes that one address may ask for in ten minutes.
     let (rounds, requests) = if quick { (2, 10 * CONCURRENCY) } else { (7, 125 * CONCURRENCY) };
     let (binaries, clusters) = durable(1, 0)?;
     let script = data_script::record(places, &binaries).await?;
@@ -65,7 +66,7 @@ pub(crate) async fn run(places: &Places, quick: bool, report: &mut Report<Row>) 
     arena.close().await?;
     add(report, gateway, peer);
     report.note(format!(
-        "A POST and what follows it execute {} statements in {} transactions on PostgreSQL, and single reads; {requests} requests a round.",
+        "A POST and what follows it execute {} statements on PostgreSQL, in {} transactions and single reads; {requests} requests a round.",
         script.statements, script.transactions
     ));
     Ok(())
