@@ -110,7 +110,11 @@ pub(crate) async fn record(places: &Places, binaries: &Binaries) -> Result<Scrip
             (ours != theirs).then(|| format!("gateway {theirs} times, pgbench {ours} times: {text}"))
         })
         .collect();
-    if differences.is_empty() { Ok(script) } else { Err(format!("not the same:\n  {}", differences.join("\n  "))) }
+    if differences.is_empty() {
+        Ok(script)
+    } else {
+        Err(format!("pgbench does not execute what the gateway does:\n  {}", differences.join("\n  ")))
+    }
 }
 
 fn known(passenger: &Passenger, ride: &str) -> [(&'static str, String); 5] {

@@ -171,7 +171,8 @@ mod tests {
     fn this_process_has_used_time_and_memory() {
         let own = Process::new(std::process::id()).unwrap();
         assert!(own.cpu().is_ok() && own.first_threads_cpu().is_ok() && own.ended_childrens_cpu().is_ok());
-        assert!(own.familys_cpu().unwrap() >= own.cpu().unwrap(), "it is of its own family");
+        let alone = own.cpu().unwrap();
+        assert!(own.familys_cpu().unwrap() >= alone, "it is of its own family");
         assert_eq!(own.id(), std::process::id().to_string());
         let memory = own.memory().unwrap();
         assert!(memory.rss_kb >= memory.pss_kb && memory.pss_kb > 0);
