@@ -30,12 +30,24 @@ impl Passenger {
     pub(crate) fn token(&self) -> &str {
         &self.token
     }
+
+    /// The idempotency key of the request with this quote.
+    pub(crate) fn key(&self) -> String {
+        format!("bench-{}", self.quote_id)
+    }
 }
 
 /// A ride and whose it is.
 pub(crate) struct Ride {
     id: String,
     token: String,
+}
+
+impl Ride {
+    /// The id, as it stands in JSON.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
 }
 
 impl Client {
@@ -92,7 +104,7 @@ impl Client {
     pub(crate) async fn request(&self, passengers: &[Passenger], concurrency: usize) -> Result<Vec<Ride>, String> {
         let each = stream::iter(passengers).map(|passenger| async move {
             let body = json!({ "quote_id": passenger.quote_id.to_string(), "product": "economy" });
-            let key = format!("bench-{}", passenger.quote_id);
+            let key = passenger.key();
             let ride = self.post("/v1/rides", Some((&passenger.token, &key)), &body).await?;
             Ok(Ride { id: text(&ride["id"]), token: passenger.token.clone() })
         });

@@ -2,12 +2,12 @@
 
 use clap::{Args, ValueEnum};
 
-use crate::{data_scan, main_flow::Places, report::Report, setting::Setting};
+use crate::{data_accept, data_drain, data_rides, data_scan, main_flow::Places, report::Report, setting::Setting};
 
 /// The options of `cargo xtask bench data`.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Some thousand rides, to see that everything still works: figures are rough and no goal is judged
+    /// Three minutes with little of everything, to see that it still works: figures are rough and no goal is judged
     #[arg(long)]
     quick: bool,
 
@@ -15,7 +15,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PART")]
     only: Vec<Part>,
 
-    /// Rides that there are already
+    /// Rides that `scan` finds there already
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=20_000_000))]
     rides: u32,
 }
@@ -25,6 +25,12 @@ pub(crate) struct Options {
 enum Part {
     /// The driver index compared with all rides, alone and while passengers ride
     Scan,
+    /// How long a driver waits who accepts a ride: the strategies between two databases against one local transaction
+    Accept,
+    /// Throughput of `POST /v1/rides` on PostgreSQL against pgbench with the same statements
+    Rides,
+    /// How fast a gateway catches up with an outbox
+    Drain,
 }
 
 /// Measures, prints the table, writes it as JSON. `true` when every goal is met, or was not judged.
@@ -38,6 +44,15 @@ pub(crate) async fn run(options: &Options) -> Result<bool, String> {
     if wanted(Part::Scan) {
         let rides = if options.quick { options.rides.min(5_000) } else { options.rides };
         data_scan::run(&places, rides, options.quick, &mut report).await?;
+    }
+    if wanted(Part::Accept) {
+        data_accept::run(&places, options.quick, &mut report).await?;
+    }
+    if wanted(Part::Rides) {
+        data_rides::run(&places, options.quick, &mut report).await?;
+    }
+    if wanted(Part::Drain) {
+        data_drain::run(&places, options.quick, &mut report).await?;
     }
     report.print();
     report.write(&places.out.join(if options.quick { "data-quick.json" } else { "data.json" }))?;

@@ -5,7 +5,7 @@ use std::{
     path::Path,
     process::Stdio,
     sync::atomic::{AtomicBool, Ordering},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use clusters::{Binaries, Cluster, Options};
@@ -22,7 +22,8 @@ use crate::{
     report::{Report, Row},
 };
 
-const TOKEN: &str = "local-dev-token";
+/// The service token of the local profile.
+pub(crate) const TOKEN: &str = "local-dev-token";
 const SCANS: &str = "/internal/v1/consistency/scans";
 /// A scan that takes longer is not waited for.
 const PATIENCE: Duration = Duration::from_secs(3_600);
@@ -70,7 +71,7 @@ async fn measure(
     std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
     migrate(places, folder, dsns).await?;
     let began = clock::now();
-    Seeded::fill(databases, rides, now_ms()).await?;
+    Seeded::fill(databases, rides, clock::unix_ms()).await?;
     eprintln!("bench: {store}: {rides} rides made in {:.0} s", began.elapsed().as_secs_f64());
     let settings = [("GATEWAY__STORE__SHARDS", dsns), ("GATEWAY__SANDBOX__TIME_SCALE", "600")];
     let gateway = Gateway::start(&places.gateway, folder, &settings).await?;
@@ -184,27 +185,37 @@ async fn probe(client: &Client, first: usize, time: Duration, under: &AtomicBool
 }
 
 /// Scans of one gateway.
-struct Scans {
+pub(crate) struct Scans {
     http: reqwest::Client,
     base: String,
 }
 
 /// What a scan said.
-struct Scan {
+pub(crate) struct Scan {
     seconds: f64,
-    acceptances: u64,
-    rows: u64,
-    mismatches: u64,
+    /// Drivers who accepted rides, by the rides' logs.
+    pub(crate) acceptances: u64,
+    /// Rows of the driver index.
+    pub(crate) rows: u64,
+    /// What is in one of both only.
+    pub(crate) mismatches: u64,
 }
 
 impl Scans {
-    fn new(gateway: &Gateway) -> Result<Self, String> {
+    /// Of this gateway.
+    ///
+    /// # Errors
+    /// The HTTP library cannot start.
+    pub(crate) fn new(gateway: &Gateway) -> Result<Self, String> {
         let http = reqwest::Client::builder().no_proxy().build().map_err(|error| error.to_string())?;
         Ok(Self { http, base: format!("http://{}", gateway.internal) })
     }
 
     /// From its beginning to its end.
-    async fn scan(&self) -> Result<Scan, String> {
+    ///
+    /// # Errors
+    /// It cannot be begun, or does not end.
+    pub(crate) async fn scan(&self) -> Result<Scan, String> {
         let began = clock::now();
         let begun = self.ask(self.http.post(format!("{}{SCANS}", self.base))).await?;
         let id = begun["id"].as_str().ok_or("a scan without an id")?.to_owned();
@@ -238,7 +249,11 @@ impl Scans {
     }
 }
 
-async fn migrate(places: &Places, folder: &Path, dsns: &str) -> Result<(), String> {
+/// Makes the tables of a store.
+///
+/// # Errors
+/// What the gateway said.
+pub(crate) async fn migrate(places: &Places, folder: &Path, dsns: &str) -> Result<(), String> {
     let mut command = Command::new(&places.gateway);
     command.arg("migrate").current_dir(folder).env("GATEWAY__STORE__SHARDS", dsns).stdin(Stdio::null());
     let output = command.output().await.map_err(|error| error.to_string())?;
@@ -246,10 +261,4 @@ async fn migrate(places: &Places, folder: &Path, dsns: &str) -> Result<(), Strin
         true => Ok(()),
         false => Err(format!("migrating: {}", String::from_utf8_lossy(&output.stderr))),
     }
-}
-
-#[allow(clippy::disallowed_methods, reason = "rides have ids of the past, and this is the edge")]
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -7,9 +7,9 @@ use sha2::{Digest, Sha256};
 use sqlx::{ConnectOptions, Connection, Executor, sqlite::SqliteConnectOptions};
 
 /// The first millisecond of ids, 2024-01-01.
-const EPOCH_MS: i64 = 1_704_067_200_000;
+pub(crate) const EPOCH_MS: i64 = 1_704_067_200_000;
 const TWO_MONTHS_MS: i64 = 60 * 24 * 3_600_000;
-const DRIVERS: u32 = 20_000;
+pub(crate) const DRIVERS: u32 = 20_000;
 /// Drivers of one statement.
 const TOGETHER: usize = 1_000;
 
@@ -119,13 +119,18 @@ fn statements(is_sqlite: bool, rides: u32, now_ms: i64, (place, of): (usize, usi
     all
 }
 
-/// Drivers with the shards that their part of the index lies in: the first ten bits of SHA-256.
+/// Where a driver's part of the index lies: the first ten bits of SHA-256.
+pub(crate) fn shard_of_driver(id: &str) -> u16 {
+    let hash = Sha256::digest(id);
+    u16::from_be_bytes([hash[0], hash[1]]) >> 6
+}
+
+/// Drivers with the shards that their part of the index lies in.
 fn drivers() -> Vec<String> {
     let numbers: Vec<u32> = (0..DRIVERS).collect();
     let row = |number: &u32| {
         let id = format!("driver-{number}");
-        let hash = Sha256::digest(&id);
-        format!("({number}, {}, '{id}')", u16::from_be_bytes([hash[0], hash[1]]) >> 6)
+        format!("({number}, {}, '{id}')", shard_of_driver(&id))
     };
     let insert = |numbers: &[u32]| {
         let rows: Vec<String> = numbers.iter().map(row).collect();

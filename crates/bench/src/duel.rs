@@ -26,7 +26,7 @@ const POST_GOAL: f64 = 2.0;
 const GET_GOAL: f64 = 3.0;
 /// Drivers would move the rides on: without them, and with offers hours apart, a ride stays where dispatch has been asked. A
 /// ride must not expire meanwhile, and the search for lost messages must find its rest.
-const SETTINGS: [(&str, &str); 3] = [
+pub(crate) const SETTINGS: [(&str, &str); 3] = [
     ("GATEWAY__SANDBOX__DRIVERS", "0"),
     ("GATEWAY__SANDBOX__TIME_SCALE", "0.001"),
     ("GATEWAY__RIDES__MATCH_TIMEOUT_S", "604800"),

@@ -6,8 +6,14 @@ mod admission;
 mod client;
 mod clock;
 mod data;
+mod data_accept;
+mod data_drain;
+mod data_partner;
+mod data_rides;
 mod data_scan;
+mod data_script;
 mod data_seed;
+mod data_store;
 mod database;
 mod door;
 mod door_attacks;
@@ -16,17 +22,22 @@ mod duel;
 mod gateway;
 mod main_flow;
 mod peer;
+mod pgbench;
+mod postgres;
 mod process;
 mod record;
 mod replay;
 mod report;
+mod server_log;
 mod setting;
 mod starts;
 mod statements;
+mod wal;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
 #[command(name = "bench", bin_name = "cargo xtask bench", about = "What the product costs, against its goals")]
@@ -45,7 +56,7 @@ enum Command {
     ///
     /// Exit code: 0 when every goal is met, 1 when one is missed, 2 when it could not be measured.
     Door(door::Options),
-    /// Many rides in several databases: the driver index compared with all of them.
+    /// Rides in several databases: accepting and requesting them, catching up with the driver index, comparing it with all.
     ///
     /// Exit code: 0 when every goal is met, 1 when one is missed, 2 when it could not be measured.
     Data(data::Options),
@@ -62,13 +73,13 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
-        Command::MainFlow(options) => main_flow::run(&options).await,
-        Command::Data(options) => data::run(&options).await,
-        Command::Door(options) => door::run(&options).await,
-        Command::Traffic(options) => admission::run(&options).await,
-        Command::Peer(options) => peer::run(&options).await.map(|()| true),
-        Command::TrafficSide(side) => side.run().await.map(|()| true),
+    let command = Cli::parse().command;
+    // One side of a comparison ends with the bench that has started it.
+    let is_side = matches!(command, Command::Peer(_) | Command::TrafficSide(_));
+    let outcome = tokio::select! {
+        outcome = run(command) => outcome,
+        // What is dropped then ends its processes and removes its folders.
+        stopped = stop_signal(), if !is_side => Err(stopped),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -77,6 +88,30 @@ async fn main() -> ExitCode {
             eprintln!("bench: {reason}");
             ExitCode::from(2)
         }
+    }
+}
+
+async fn run(command: Command) -> Result<bool, String> {
+    match command {
+        Command::MainFlow(options) => main_flow::run(&options).await,
+        Command::Data(options) => data::run(&options).await,
+        Command::Door(options) => door::run(&options).await,
+        Command::Traffic(options) => admission::run(&options).await,
+        Command::Peer(options) => peer::run(&options).await.map(|()| true),
+        Command::TrafficSide(side) => side.run().await.map(|()| true),
+    }
+}
+
+/// Waits until somebody ends this program; how.
+async fn stop_signal() -> String {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        // Then it ends as every program does.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => "interrupted".to_owned(),
+        _ = terminate.recv() => "terminated".to_owned(),
     }
 }
 

@@ -39,8 +39,49 @@ impl Process {
     /// # Errors
     /// The process is gone.
     pub(crate) fn cpu(&self) -> Result<Duration, String> {
-        let ticks = ticks(&self.read("stat")?).ok_or("/proc/…/stat has another form than expected")?;
+        let stat = Stat::of(&self.read("stat")?).ok_or(FORM)?;
+        Ok(Duration::from_secs_f64(stat.own as f64 / self.ticks_per_s))
+    }
+
+    /// User and system time of it, of all processes below it, and of those below it that have ended and were waited for: a
+    /// server that serves each client with a process of its own.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub(crate) fn familys_cpu(&self) -> Result<Duration, String> {
+        let root = self.id();
+        let all: Vec<(String, Stat)> = fs::read_dir("/proc")
+            .map_err(|e| e.to_string())?
+            .filter_map(|entry| {
+                let entry = entry.ok()?;
+                // One that ends meanwhile is its parent's by then.
+                let stat = Stat::of(&fs::read_to_string(entry.path().join("stat")).ok()?)?;
+                Some((entry.file_name().to_string_lossy().into_owned(), stat))
+            })
+            .collect();
+        if all.iter().all(|(id, _)| *id != root) {
+            return Err(format!("process {root} is gone"));
+        }
+        let (mut ticks, mut generation) = (0, vec![root]);
+        while let Some(id) = generation.pop() {
+            for (child, stat) in &all {
+                if *child == id {
+                    ticks += stat.own + stat.ended_children;
+                } else if stat.parent == id {
+                    generation.push(child.clone());
+                }
+            }
+        }
         Ok(Duration::from_secs_f64(ticks as f64 / self.ticks_per_s))
+    }
+
+    /// User and system time of its children that have ended and were waited for.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub(crate) fn ended_childrens_cpu(&self) -> Result<Duration, String> {
+        let stat = Stat::of(&self.read("stat")?).ok_or(FORM)?;
+        Ok(Duration::from_secs_f64(stat.ended_children as f64 / self.ticks_per_s))
     }
 
     /// User and system time of its first thread alone, to the nanosecond while that thread waits.
@@ -69,11 +110,27 @@ impl Process {
     }
 }
 
-/// Fields 14 and 15 (`utime`, `stime`) of proc_pid_stat(5). The second field is a name that may hold anything.
-fn ticks(stat: &str) -> Option<u64> {
-    let after_name = &stat[stat.rfind(')')? + 1..];
-    let mut fields = after_name.split_whitespace().skip(11);
-    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
+const FORM: &str = "/proc/…/stat has another form than expected";
+
+/// Some fields of proc_pid_stat(5); times in ticks.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    parent: String,
+    /// `utime` and `stime`.
+    own: u64,
+    /// `cutime` and `cstime`.
+    ended_children: u64,
+}
+
+impl Stat {
+    /// The second field is a name that may hold anything.
+    fn of(stat: &str) -> Option<Self> {
+        let after_name = &stat[stat.rfind(')')? + 1..];
+        let fields: Vec<&str> = after_name.split_whitespace().collect();
+        let ticks = |place: usize| fields.get(place)?.parse::<u64>().ok();
+        let parent = (*fields.get(1)?).to_owned();
+        Some(Self { parent, own: ticks(11)? + ticks(12)?, ended_children: ticks(13)? + ticks(14)? })
+    }
 }
 
 fn kilobytes(text: &str, name: &str) -> Option<u64> {
@@ -99,9 +156,9 @@ mod tests {
 
     #[test]
     fn user_and_system_time_are_added_whatever_the_process_is_called() {
-        let stat = "7 (a ) b) S 1 7 7 0 -1 4194304 1 2 3 4 500 21 0 0 20 0 9 0 1 1 1";
-        assert_eq!(ticks(stat), Some(521));
-        assert_eq!(ticks("nonsense"), None);
+        let stat = "7 (a ) b) S 1 7 7 0 -1 4194304 1 2 3 4 500 21 30 4 20 0 9 0 1 1 1";
+        assert_eq!(Stat::of(stat), Some(Stat { parent: "1".to_owned(), own: 521, ended_children: 34 }));
+        assert_eq!(Stat::of("nonsense"), None);
     }
 
     #[test]
@@ -113,7 +170,9 @@ mod tests {
     #[test]
     fn this_process_has_used_time_and_memory() {
         let own = Process::new(std::process::id()).unwrap();
-        assert!(own.cpu().is_ok() && own.first_threads_cpu().is_ok());
+        assert!(own.cpu().is_ok() && own.first_threads_cpu().is_ok() && own.ended_childrens_cpu().is_ok());
+        let alone = own.cpu().unwrap();
+        assert!(own.familys_cpu().unwrap() >= alone, "it is of its own family");
         assert_eq!(own.id(), std::process::id().to_string());
         let memory = own.memory().unwrap();
         assert!(memory.rss_kb >= memory.pss_kb && memory.pss_kb > 0);

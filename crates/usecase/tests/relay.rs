@@ -24,13 +24,15 @@ use runtime::{
 use tokio::sync::watch;
 use usecase::{
     port::{Authorisation, Dispatch, DispatchRequest, PartnerError, Payments},
-    relay::{Relay, RelayWaker, queue},
+    relay::{Config, Relay, RelayWaker, queue},
 };
 
 /// A bank that answers when dispatch was asked for a driver, and what both were asked.
 #[derive(Clone)]
 struct Partners {
     heard: Arc<Mutex<Vec<&'static str>>>,
+    /// Who is speaking to dispatch now, and the most there were at a time.
+    at_dispatch: Arc<Mutex<(usize, usize)>>,
     driver_asked: watch::Sender<bool>,
 }
 
@@ -66,6 +68,14 @@ impl Dispatch for Partners {
     async fn request(&self, _: DispatchRequest) -> Result<(), PartnerError> {
         self.heard.lock().unwrap().push("request");
         self.driver_asked.send_replace(true);
+        {
+            let (now, most) = &mut *self.at_dispatch.lock().unwrap();
+            *now += 1;
+            *most = (*most).max(*now);
+        }
+        // Everybody who may comes meanwhile.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        self.at_dispatch.lock().unwrap().0 -= 1;
         Ok(())
     }
 
@@ -86,12 +96,17 @@ struct World {
 impl World {
     /// A relay at work on a database of its own.
     async fn new(engine: Engine, name: &str) -> Self {
+        Self::with(engine, name, Config::default()).await
+    }
+
+    async fn with(engine: Engine, name: &str, config: Config) -> Self {
         let settings = StoreConfig { synchronous: Synchronous::Normal, ..StoreConfig::default() };
         let database = Database::open_with(engine, name, settings).await;
-        let partners = Partners { heard: Arc::default(), driver_asked: watch::Sender::new(false) };
+        let partners =
+            Partners { heard: Arc::default(), at_dispatch: Arc::default(), driver_asked: watch::Sender::new(false) };
         let (waker, inbox) = queue(1000);
         let relay = Relay {
-            config: Arc::default(),
+            config: Arc::new(config),
             rides: Arc::default(),
             shards: database.shards.clone(),
             payments: Arc::new(partners.clone()),
@@ -142,6 +157,21 @@ on_each_engine! {
         let slow = usize::from(SLOW);
         let heard = ["authorise", "capture", "request"].map(|what| world.partners.count(what));
         assert_eq!(heard, [slow, 1, slow + 1]);
+    }
+
+    async fn what_another_node_has_left_is_not_delivered_all_at_a_time(engine) {
+        const LEFT: u8 = 40;
+        let config = Config { concurrency: 4, sweep_ms: 50, ..Config::default() };
+        let world = World::with(engine, "left", config).await;
+        for number in 0..LEFT {
+            let ride = world.database.ride(number).await;
+            // Its node wrote it long ago and has told nobody.
+            world.database.append(&ride, &[Message::RequestDriver]).await;
+        }
+        world.all_told().await;
+        assert_eq!(world.partners.count("request"), usize::from(LEFT));
+        let most = world.partners.at_dispatch.lock().unwrap().1;
+        assert!(most <= 4, "{most} at a time");
     }
 
     async fn a_withdrawal_that_comes_late_does_not_take_the_next_driver_away(engine) {

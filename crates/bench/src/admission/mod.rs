@@ -3,7 +3,7 @@
 mod bare;
 mod cores;
 mod decision;
-mod dice;
+pub(crate) mod dice;
 mod exact;
 mod generator;
 mod keys;

@@ -5,7 +5,12 @@ pub mod dead_letters;
 mod deliver;
 mod queue;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    future,
+    sync::Arc,
+    time::Duration,
+};
 
 use entity::{OutboxEntry, Ride, Shards, outbox::LEASE_MS, value::Id};
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -95,6 +100,7 @@ impl Relay {
         let mut busy = Busy::new();
         let mut under_way: FuturesUnordered<BoxFuture<'_, Done>> = FuturesUnordered::new();
         let mut searching = false;
+        let mut found = VecDeque::new();
         let mut sweep = tokio::time::interval(Duration::from_millis(u64::from(self.config.sweep_ms)));
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -102,21 +108,24 @@ impl Relay {
             let woken = tokio::select! {
                 biased;
                 Some(done) = under_way.next(), if !under_way.is_empty() => match done {
-                    Done::Delivered(ride) => busy.remove(&ride).filter(|again| *again).map(|_| ride).into_iter().collect(),
+                    Done::Delivered(ride) => busy.remove(&ride).filter(|again| *again).map(|_| ride),
                     Done::Searched(due) => {
                         searching = false;
-                        due
+                        found.extend(due);
+                        None
                     }
                 },
                 () = shutdown.wait() => break,
-                Some(ride) = inbox.recv(), if has_room => vec![ride],
-                _ = sweep.tick(), if has_room && !searching => {
+                Some(ride) = inbox.recv(), if has_room => Some(ride),
+                // All at a time would wait for connections until it is too late for them, and so would passengers' requests.
+                () = future::ready(()), if has_room && !found.is_empty() => found.pop_front(),
+                _ = sweep.tick(), if has_room && !searching && found.is_empty() => {
                     searching = true;
                     under_way.push(Box::pin(async { Done::Searched(self.due().await) }));
-                    vec![]
+                    None
                 }
             };
-            for ride in woken {
+            if let Some(ride) = woken {
                 if let Some(again) = busy.get_mut(&ride) {
                     *again = true;
                 } else {
