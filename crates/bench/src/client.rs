@@ -91,6 +91,18 @@ impl Client {
 
     async fn passenger(&self, number: usize) -> Result<Passenger, String> {
         let (id, token) = self.sign_in(number).await?;
+        self.with_a_quote(id, token).await
+    }
+
+    /// The same passenger with another quote.
+    ///
+    /// # Errors
+    /// An answer other than 201.
+    pub(crate) async fn again(&self, passenger: &Passenger) -> Result<Passenger, String> {
+        self.with_a_quote(passenger.id, passenger.token.clone()).await
+    }
+
+    async fn with_a_quote(&self, id: i64, token: String) -> Result<Passenger, String> {
         let trip =
             json!({ "pickup": { "lat": 40.758, "lng": -73.9855 }, "dropoff": { "lat": 40.7127, "lng": -74.0134 } });
         let quote = self.post("/v1/quotes", Some((&token, "")), &trip).await?;
@@ -133,6 +145,14 @@ impl Client {
             if read["id"] == *ride.id { Ok(()) } else { Err(format!("another ride was read: {read}")) }
         });
         each.buffer_unordered(concurrency).try_collect().await
+    }
+
+    /// What the passenger is told of a ride: its status.
+    ///
+    /// # Errors
+    /// An answer other than 200.
+    pub(crate) async fn status(&self, ride: &Ride) -> Result<String, String> {
+        Ok(text(&self.get(&format!("/v1/rides/{}", ride.id), &ride.token).await?["status"]))
     }
 
     async fn post(&self, path: &str, caller: Option<(&str, &str)>, body: &Value) -> Result<Value, String> {

@@ -2,7 +2,9 @@
 
 use clap::{Args, ValueEnum};
 
-use crate::{data_accept, data_drain, data_rides, data_scan, main_flow::Places, report::Report, setting::Setting};
+use crate::{
+    data_accept, data_drain, data_move, data_rides, data_scan, main_flow::Places, report::Report, setting::Setting,
+};
 
 /// The options of `cargo xtask bench data`.
 #[derive(Args)]
@@ -15,7 +17,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PART")]
     only: Vec<Part>,
 
-    /// Rides that `scan` finds there already
+    /// Rides that `scan` and `move` find there already
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=20_000_000))]
     rides: u32,
 }
@@ -31,6 +33,8 @@ enum Part {
     Rides,
     /// How fast a gateway catches up with an outbox
     Drain,
+    /// A shard moved between two databases while its passenger rides
+    Move,
 }
 
 /// Measures, prints the table, writes it as JSON. `true` when every goal is met, or was not judged.
@@ -53,6 +57,10 @@ pub(crate) async fn run(options: &Options) -> Result<bool, String> {
     }
     if wanted(Part::Drain) {
         data_drain::run(&places, options.quick, &mut report).await?;
+    }
+    if wanted(Part::Move) {
+        let rides = if options.quick { options.rides.min(5_000) } else { options.rides };
+        data_move::run(&places, rides, options.quick, &mut report).await?;
     }
     report.print();
     report.write(&places.out.join(if options.quick { "data-quick.json" } else { "data.json" }))?;

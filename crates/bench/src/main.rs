@@ -8,6 +8,7 @@ mod clock;
 mod data;
 mod data_accept;
 mod data_drain;
+mod data_move;
 mod data_partner;
 mod data_rides;
 mod data_scan;

@@ -58,6 +58,7 @@ pub(crate) const GET: &[Unit] = &[Unit::Read(IS_ACTIVE), Unit::Read(FIND_OWNED)]
 pub(crate) const POST: &[Unit] = &[
     Unit::Read(IS_ACTIVE),
     Unit::Write(&[
+        OWNER,
         write(CLAIM_KEY, |q, v| {
             let scope = q.bind(v.shard).bind(v.passenger).bind(1_i16).bind(&*v.key);
             scope.bind(FINGERPRINT).bind(None::<String>).bind(v.now + 86_400_000).bind(v.now)
@@ -81,6 +82,7 @@ pub(crate) const POST: &[Unit] = &[
     Unit::Read(HEADS),
     Unit::Read(FIND),
     Unit::Write(&[
+        OWNER,
         write(ACKNOWLEDGE, |q, v| q.bind(v.shard).bind(v.ride).bind(TO_BANK)),
         write(ADVANCE_PAYMENT, |q, v| q.bind(1_i16).bind(0_i64).bind(v.shard).bind(v.ride).bind(0_i16)),
         FIND,
@@ -98,7 +100,7 @@ pub(crate) const POST: &[Unit] = &[
     ]),
     Unit::Read(HEADS),
     Unit::Read(FIND),
-    Unit::Write(&[write(ACKNOWLEDGE, |q, v| q.bind(v.shard).bind(v.ride).bind(TO_DISPATCH))]),
+    Unit::Write(&[OWNER, write(ACKNOWLEDGE, |q, v| q.bind(v.shard).bind(v.ride).bind(TO_DISPATCH))]),
     Unit::Read(HEADS),
     Unit::Read(HEADS),
     Unit::Read(FIND),
@@ -131,6 +133,11 @@ pub(crate) fn listed(units: &[Unit]) -> Vec<&'static str> {
     each.map(|statement| statement.sql).collect()
 }
 
+/// Whether the shard is here, and nobody is taking it away.
+const OWNER: Statement = select(
+    r#"SELECT "shard_map"."shard", "shard_map"."database", "shard_map"."epoch", "shard_map"."state", "shard_map"."other", "shard_map"."move_id" FROM "shard_map" WHERE "shard_map"."shard" IN (?) ORDER BY "shard_map"."shard" ASC"#,
+    |q, v| q.bind(v.shard),
+);
 const IS_ACTIVE: Statement = select(
     r#"SELECT "passengers"."id" FROM "passengers" WHERE "passengers"."shard" = ? AND "passengers"."id" = ? AND "passengers"."phone_hmac" IS NOT NULL LIMIT ?"#,
     |q, v| q.bind(v.shard).bind(v.passenger).bind(1_i64),
