@@ -36,10 +36,10 @@ on_each_engine! {
         let places = Places::make(engine, "plans", 1).await;
         places.store().await.unwrap().close().await;
         let raw = places.raw(0).await;
-        seed::sow(engine, &raw).await;
         if engine == Engine::Postgres {
             record::tell_plans(&raw).await;
         }
+        seed::sow(engine, &raw).await;
         // One connection of each kind, so that each statement is prepared once and asked again.
         let config = StoreConfig { readers: 1, writers: 1, ..StoreConfig::default() };
         let world = World::known(places.store_with(config).await.unwrap()).await;
