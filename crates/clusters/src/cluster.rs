@@ -163,7 +163,7 @@ impl Place {
         let (port, process_id) = self.serve_somewhere()?;
         let psql = binaries.program("psql");
         let server = Server::new(server::ROLE, random::hex::<16>()?, port, psql.clone());
-        Server::new(SUPERUSER, password.to_owned(), port, psql).make_role(&server)?;
+        Server::new(SUPERUSER, password.to_owned(), port, psql).make_role(&server, binaries.version())?;
         Ok(Cluster { keeper: self.keeper, folder: self.folder, server, process_id: Some(process_id) })
     }
 

@@ -10,6 +10,15 @@ use crate::{Binaries, Error, cluster::succeeded, random};
 
 /// The role of tests: it may make databases, and nothing that the product's own role may not.
 pub(crate) const ROLE: &str = "gateway";
+/// What it takes to be told by which plan a statement ran, and to fill tables without looking up each reference.
+const FOR_PLANS: [&str; 6] = [
+    "session_preload_libraries",
+    "session_replication_role",
+    "auto_explain.log_min_duration",
+    "auto_explain.log_level",
+    "auto_explain.log_format",
+    "auto_explain.log_nested_statements",
+];
 /// The database that is always there.
 const ALWAYS: &str = "postgres";
 const SCHEME: &str = "postgres://";
@@ -75,10 +84,15 @@ impl Server {
         Ok(Database { server: self.clone(), name })
     }
 
-    /// Makes the role of another way to reach this server.
-    pub(crate) fn make_role(&self, other: &Self) -> Result<(), Error> {
-        let role = format!("CREATE ROLE {} LOGIN CREATEDB PASSWORD '{}';", other.user, other.password);
-        self.run(&role).map(drop)
+    /// Makes the role of another way to reach this server. It may do little more than the role of a gateway: make databases
+    /// and, from PostgreSQL 15 on, have [`FOR_PLANS`] set in them.
+    pub(crate) fn make_role(&self, other: &Self, version: u32) -> Result<(), Error> {
+        let Self { user, password, .. } = other;
+        let mut sql = format!("CREATE ROLE {user} LOGIN CREATEDB PASSWORD '{password}';");
+        if version >= 15 {
+            sql.push_str(&format!("GRANT SET ON PARAMETER {} TO {user};", FOR_PLANS.join(", ")));
+        }
+        self.run(&sql).map(drop)
     }
 
     fn dsn_of(&self, database: &str) -> String {

@@ -2,8 +2,6 @@
 //! a row; one that is full needs none.
 
 mod allowance;
-#[cfg(test)]
-mod plans;
 
 use futures_util::future::try_join_all;
 use sea_orm::{

@@ -252,6 +252,8 @@ impl Ride {
             .filter(log::Column::DriverId.is_not_null())
             .filter(log::Column::RideId.gte(0))
             .order_by_asc(log::Column::RideId)
+            // Said for the planner of SQLite: the index of acceptances gives this order, the log itself does not.
+            .order_by_asc(log::Column::DriverId)
             .limit(1);
         Ok(query.into_tuple::<i64>().one(&conn.into().0).await?.map(Id::raw))
     }

@@ -143,7 +143,11 @@ impl Scan {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn running(conn: impl Into<Conn<'_>>) -> Result<Option<Self>, StoreError> {
-        Self::latest_in(conn, ScanState::Running).await
+        let query = row::scan::Entity::find()
+            .filter(row::scan::Column::Shard.eq(Self::SHARD.number()))
+            // Not a value of the statement's: the index holds these.
+            .filter(Expr::cust("state = 0"));
+        query.one(&conn.into().0).await?.map(Self::try_from).transpose()
     }
 
     /// The latest scan that came to its end.
@@ -151,13 +155,9 @@ impl Scan {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn latest_finished(conn: impl Into<Conn<'_>>) -> Result<Option<Self>, StoreError> {
-        Self::latest_in(conn, ScanState::Finished).await
-    }
-
-    async fn latest_in(conn: impl Into<Conn<'_>>, state: ScanState) -> Result<Option<Self>, StoreError> {
         let query = row::scan::Entity::find()
             .filter(row::scan::Column::Shard.eq(Self::SHARD.number()))
-            .filter(row::scan::Column::State.eq(state as i16))
+            .filter(row::scan::Column::State.eq(ScanState::Finished as i16))
             .order_by_desc(row::scan::Column::Id);
         query.one(&conn.into().0).await?.map(Self::try_from).transpose()
     }

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what went wrong by panicking")]
 
 mod citus;
+mod comparison;
 #[path = "../database/mod.rs"]
 mod database;
+#[path = "../document/mod.rs"]
 mod document;
 mod reader;
 
@@ -91,7 +93,7 @@ on_each_engine! {
     }
 
     async fn the_document_lists_every_table_column_index_and_relation_and_nothing_else(engine) {
-        assert_none("docs/data.md differs from what the migrations make", &document::differences(&migrated(engine).await));
+        assert_none("docs/data.md differs from what the migrations make", &comparison::differences(&migrated(engine).await));
     }
 
     async fn what_breaks_a_rule_is_found(engine) {
@@ -123,7 +125,7 @@ on_each_engine! {
             let new: Vec<_> = after.iter().filter(|finding| !before.contains(finding)).collect();
             assert_eq!(new.len(), usize::from(!found.is_empty()), "{statement}: {new:?}");
             assert!(new.iter().all(|finding| finding.starts_with(found)), "{statement}: {new:?}");
-            let different = document::differences(&reader::read(&raw).await);
+            let different = comparison::differences(&reader::read(&raw).await);
             assert!(!different.is_empty(), "{statement}: the document does not have it");
         }
     }
