@@ -229,6 +229,41 @@ on_each_engine! {
         assert!(is_remembered(&old, 1).await && is_remembered(&new, 2).await);
     }
 
+    async fn a_database_that_holds_nothing_is_told_at_the_next_start_of_moves_by_who_did_not_know_it(engine) {
+        let places = database::Places::make(engine, "not-told", 3).await;
+        let two = places.store_on(&[0, 1]).await.unwrap();
+        places.store().await.unwrap();
+        move_to(&two, 1).await.unwrap();
+        for _ in 0..2 {
+            let three = places.store().await.unwrap();
+            remember(&three, 1).await.unwrap();
+            for (number_, version) in [(0, 2), (1, 2), (2, 2)] {
+                let connection = places.raw(number_).await;
+                let asked = "SELECT CAST(version AS bigint) FROM store_identity";
+                assert_eq!(number(&connection, asked).await, version, "database {number_}");
+                let asked = "SELECT CAST(sum(epoch) AS bigint) FROM shard_map";
+                assert_eq!(number(&connection, asked).await, 1025, "database {number_}");
+            }
+        }
+    }
+
+    async fn a_database_from_before_a_move_is_refused(engine) {
+        let places = database::Places::make(engine, "from-before", 2).await;
+        move_to(&places.store().await.unwrap(), 1).await.unwrap();
+        let of = shard().number();
+        let back = format!("UPDATE shard_map SET database = 1, epoch = 1 WHERE shard = {of}; UPDATE store_identity SET version = 1");
+        for number_ in [0, 1] {
+            places.raw(number_).await.execute_unprepared(&back).await.unwrap();
+            let Err(refused) = places.store().await else { panic!("it started") };
+            let refused = refused.to_string();
+            assert!(refused.contains("version 1") && refused.contains("version 2"), "{refused}");
+            let forth =
+                format!("UPDATE shard_map SET database = 2, epoch = 2 WHERE shard = {of}; UPDATE store_identity SET version = 2");
+            places.raw(number_).await.execute_unprepared(&forth).await.unwrap();
+        }
+        places.store().await.unwrap();
+    }
+
     async fn who_takes_a_move_over_stops_the_one_before(engine) {
         let database = Database::open_several(engine, "taken-over", 2).await;
         database.ride(PASSENGER).await;
@@ -325,38 +360,38 @@ async fn a_write_that_began_before_the_shard_was_closed_is_waited_for() {
     let (go_on, may_go_on) = tokio::sync::oneshot::channel::<()>();
     let waiting = Arc::new(tokio::sync::Mutex::new(Some((begun, may_go_on))));
     let writer = database.open_again().await.unwrap();
-    let write = writer.write::<_, StoreError, _>(shard(), move |tx| {
-        let waiting = waiting.clone();
-        Box::pin(async move {
-            if let Some((begun, may_go_on)) = waiting.lock().await.take() {
-                begun.send(()).unwrap();
-                may_go_on.await.unwrap();
-            }
-            device(1).remember(tx, NOW).await
-        })
-    });
-    let moving = async {
-        has_begun.await.unwrap();
-        move_to(&database.shards, 1).await
-    };
-    let look = async {
-        while place(&database, 0).await[2] != 2 {
+    let write = async {
+        // Announcing the move would wait for it, too.
+        while place(&database, 0).await[2] != 1 {
             tokio::task::yield_now().await;
         }
-        // Longer than giving it away takes, and shorter than writes may wait.
-        let given_away = async {
-            while place(&database, 0).await[2] == 2 {
-                tokio::task::yield_now().await;
-            }
-        };
-        let given_away = tokio::time::timeout(Duration::from_millis(800), given_away).await;
-        go_on.send(()).unwrap();
-        given_away.is_ok()
+        let write = writer.write::<_, StoreError, _>(shard(), move |tx| {
+            let waiting = waiting.clone();
+            Box::pin(async move {
+                if let Some((begun, may_go_on)) = waiting.lock().await.take() {
+                    begun.send(()).unwrap();
+                    may_go_on.await.unwrap();
+                }
+                device(1).remember(tx, NOW).await
+            })
+        });
+        write.await
     };
-    let (written, moved, given_away) = tokio::join!(write, moving, look);
+    let look = async {
+        has_begun.await.unwrap();
+        let waits =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let mut state = place(&database, 0).await[2];
+        while state == 1 && number(&database.raw(0).await, waits).await == 0 {
+            state = place(&database, 0).await[2];
+        }
+        go_on.send(()).unwrap();
+        state
+    };
+    let (written, moved, state) = tokio::join!(write, move_to(&database.shards, 1), look);
     written.unwrap();
     moved.unwrap();
-    assert!(!given_away, "somebody still wrote to it");
+    assert_eq!(state, 1, "closed although somebody still wrote to it");
     assert!(is_remembered(&database.shards, 1).await);
 }
 

@@ -15,7 +15,7 @@ use entity::{
     Shards, StoreConfig,
     store::{
         Deps,
-        moving::{Checksum, Moved, Plan, Progress},
+        moving::{Checksum, Failed, Moved, Plan, Progress},
         show::Shown,
     },
     value::Shard,
@@ -148,7 +148,16 @@ async fn move_one(shards: &Shards, plan: Plan) -> Result<(), Box<dyn Error>> {
     let lines = Lines::default();
     let moved = shards.move_shard(plan, &|progress| lines.tell(number, progress)).await;
     lines.end();
-    let moved = moved.map_err(|error| format!("shard {number} was not moved to database {to}: {error}"))?;
+    let moved = moved.map_err(|error| match error {
+        Failed::Refused(_) | Failed::Overtaken | Failed::TooSlow { .. } => {
+            format!("shard {number} was not moved to database {to}: {error}")
+        }
+        Failed::Unfinished(_) => format!("shard {number}, to database {to}: {error}. Say it again"),
+        Failed::Store(_) => format!(
+            "the move of shard {number} to database {to} did not come to its end: {error}. `shards show` tells where it is; say it \
+             again to go on"
+        ),
+    })?;
     print(&told(number, to, &moved))
 }
 

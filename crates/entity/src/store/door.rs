@@ -189,7 +189,7 @@ pub(super) struct Entered {
 }
 
 /// Begins a transaction, unless the database does not hold one of the shards or nobody may write to it. Once it has begun none of
-/// them is given away before its end.
+/// them is closed before its end. (Not FOR KEY SHARE: that answers the row as it was before a change that it does not wait for.)
 async fn enter(
     database: &Database,
     number: usize,
@@ -197,7 +197,7 @@ async fn enter(
 ) -> Result<Result<Entered, (Shard, Place)>, StoreError> {
     let inner = database.begin().await?;
     let asked = match reach {
-        Reach::Shards(shards) => Place::hold(&inner, shards, LockType::KeyShare).await.map(|places| {
+        Reach::Shards(shards) => Place::hold(&inner, shards, LockType::Share).await.map(|places| {
             let is_away = |place: &Place| place.database != number || place.state == State::Closed;
             match places.into_iter().find(|(_, place)| is_away(place)) {
                 Some(away) => Err(away),
@@ -217,9 +217,11 @@ async fn enter(
     stayed
 }
 
-/// The shards that are being moved to or from a database, or whose rows are still to be removed; until the end of the transaction
+/// The shards of which there are rows that the database does not hold, or that nobody may write to; until the end of the transaction
 /// there are no more of them.
 async fn not_here(tx: &DatabaseTransaction) -> Result<Vec<i16>, StoreError> {
     Identity::take_turns(tx, false).await?;
-    Ok(Place::list_moving(tx).await?.into_iter().map(|(shard, _)| shard.number()).collect())
+    let is_left_alone = |place: &Place| matches!(place.state, State::Closed | State::Left | State::Arriving);
+    let moving = Place::list_moving(tx).await?.into_iter();
+    Ok(moving.filter(|(_, place)| is_left_alone(place)).map(|(shard, _)| shard.number()).collect())
 }

@@ -99,7 +99,9 @@ impl Shards {
         seen: &mut Seen,
     ) -> Result<(), StoreError> {
         let here = database.name.number;
-        if place.state == State::Leaving && place.other.is_some_and(|other| other >= self.count()) {
+        if matches!(place.state, State::Leaving | State::Closed)
+            && place.other.is_some_and(|other| other >= self.count())
+        {
             let other = place.other.map_or(0, |other| other + 1);
             tracing::error!(
                 shard = shard.number(),

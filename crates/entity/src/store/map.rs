@@ -25,28 +25,38 @@ impl ShardMap {
         (places.len() == usize::from(Shard::COUNT)).then_some(Self { version, places })
     }
 
-    /// What databases, by their places in the list, say together: of a shard that is being moved the newest is true. Else who
+    /// What databases, by their places in the list, say together: of a shard that was moved the newest is true. Else who
     /// disagrees, and about which shard.
     pub(super) fn merged(maps: &[(usize, &Self)]) -> Result<Self, (usize, Shard)> {
-        let mut places = Vec::with_capacity(usize::from(Shard::COUNT));
-        for shard in Shard::all() {
-            let said: Vec<(usize, Place)> = maps.iter().map(|(number, map)| (*number, map.place_of(shard))).collect();
-            let newest = said.iter().map(|(_, place)| place.epoch).max().unwrap_or(1);
-            let Some((_, newest)) = said.iter().find(|(_, place)| place.epoch == newest) else { continue };
-            let is_moving = said.iter().any(|(_, place)| place.state != State::Settled);
-            for (number, place) in &said {
-                let agrees = (place.database, place.epoch) == (newest.database, newest.epoch);
-                // It was not told yet, which only the new owner must have been: or be the copy that was meant.
-                let is_behind = is_moving && place.epoch < newest.epoch;
-                let is_copy = place.state == State::Arriving && place.move_id == newest.move_id;
-                if !agrees && !(is_behind && (*number != newest.database || is_copy)) {
+        // Of equals the first one's: the others are compared with it.
+        let newest = |shard| maps.iter().rev().map(|(_, map)| map.place_of(shard)).max_by_key(|place| place.epoch);
+        let places: Vec<Place> =
+            Shard::all().filter_map(newest).map(|place| Place::settled(place.database, place.epoch)).collect();
+        let merged = Self { version: version_of(&places), places };
+        for (number, map) in maps {
+            // Whoever moved a shard need not have known of a database that holds none.
+            let is_idle = merged.holds_nothing(*number) && map.holds_nothing(*number);
+            for (shard, place) in map.places() {
+                let true_one = merged.place_of(shard);
+                let agrees = (place.database, place.epoch) == (true_one.database, true_one.epoch);
+                let is_behind =
+                    place.epoch < true_one.epoch && (is_idle || is_told_later(maps, (*number, shard), &true_one));
+                if !agrees && !is_behind {
                     return Err((*number, shard));
                 }
             }
-            places.push(Place::settled(newest.database, newest.epoch));
         }
-        let moves: i32 = places.iter().map(|place| place.epoch - 1).sum();
-        Ok(Self { version: 1 + moves, places })
+        Ok(merged)
+    }
+
+    /// Whether the version is the one of these places.
+    pub(super) fn is_counted_right(&self) -> bool {
+        self.version == version_of(&self.places)
+    }
+
+    /// Whether no shard lies in the database.
+    pub(super) fn holds_nothing(&self, database: usize) -> bool {
+        self.places.iter().all(|place| place.database != database)
     }
 
     /// Whether a shard is being moved to or from the database that said this.
@@ -71,6 +81,23 @@ impl ShardMap {
     pub(super) fn last_database(&self) -> usize {
         self.places.iter().map(|place| place.database).max().unwrap_or(0)
     }
+}
+
+/// One, and one more with each move.
+fn version_of(places: &[Place]) -> i32 {
+    1 + places.iter().map(|place| place.epoch - 1).sum::<i32>()
+}
+
+/// Whether the shard is being moved and the database was not told yet where it is: anybody but the new owner, and the new owner
+/// if what it has is the copy that was meant.
+fn is_told_later(maps: &[(usize, &ShardMap)], (number, shard): (usize, Shard), true_one: &Place) -> bool {
+    let said = || maps.iter().map(|(_, map)| map.place_of(shard));
+    let is_the_copy = |place: Place| {
+        let giver = said().find(|giver| giver.epoch == true_one.epoch && giver.state == State::Left);
+        place.state == State::Arriving && giver.is_some_and(|giver| giver.move_id == place.move_id)
+    };
+    let own = maps.iter().find(|(other, _)| *other == number).map(|(_, map)| map.place_of(shard));
+    said().any(|place| place.state != State::Settled) && (number != true_one.database || own.is_some_and(is_the_copy))
 }
 
 /// Shards of a database, shown as ranges.

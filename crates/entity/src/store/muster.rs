@@ -1,7 +1,7 @@
 //! Whether the databases of `store.shards` are those of one store, each in its place. Told before anything is written: a
 //! list in another order would look for everybody's rows where they are not.
 
-use sea_orm::DatabaseConnection;
+use sea_orm::{DatabaseConnection, DatabaseTransaction};
 
 use super::{
     StoreError,
@@ -38,6 +38,8 @@ pub(super) enum Start {
         map: ShardMap,
         /// Who has no identity yet.
         joining: Vec<usize>,
+        /// Who holds nothing and was not told of the latest moves, by somebody whose list lacked it.
+        behind: Vec<usize>,
     },
 }
 
@@ -122,23 +124,37 @@ fn known<N: std::fmt::Display>(names: &[N], identity: Identity, found: &[Found])
             Some((_, None)) | None => {}
         }
     }
-    // While a shard is being moved they may differ in that.
-    let is_moving = maps.iter().any(|(_, map)| map.is_moving());
-    for (name, found) in names.iter().zip(found) {
-        if let Some((said, map)) = &found.said
-            && said.version != identity.version
-            && !(is_moving && map.is_some())
-        {
-            let (its, first) = (said.version, identity.version);
-            return Err(format!("{name} has version {its} of the shard map, and database 1 has version {first}"));
-        }
+    let has_version = |place: usize, its: i32| {
+        let (first, name) = (identity.version, &names[place]);
+        format!("{name} has version {its} of the shard map, and database 1 has version {first}")
+    };
+    let versions =
+        || found.iter().enumerate().filter_map(|(place, found)| Some((place, found.said.as_ref()?.0.version)));
+    let miscounted = found.iter().position(|found| match &found.said {
+        Some((_, Some(map))) => !map.is_counted_right(),
+        Some((_, None)) => true,
+        None => false,
+    });
+    if let Some(miscounted) = miscounted {
+        return Err(match versions().find(|(_, its)| *its != identity.version) {
+            Some((place, its)) => has_version(place, its),
+            None => format!("{} has another shard map than its version {} says", names[miscounted], identity.version),
+        });
     }
     let map = ShardMap::merged(&maps).map_err(|(place, shard)| {
+        // The first one is who the others are compared with.
+        let differs = |(other, its): &(usize, i32)| *its != identity.version && (place == 0 || *other == place);
+        if let Some((other, its)) = versions().find(differs) {
+            return has_version(other, its);
+        }
         let (name, shard) = (&names[place], shard.number());
         format!(
             "{name} has another shard map than database 1: they disagree about shard {shard}, and no move explains that"
         )
     })?;
+    let is_behind =
+        |(place, its): &&(usize, &ShardMap)| map.holds_nothing(*place) && its.version < map.version && !its.is_moving();
+    let behind = maps.iter().filter(is_behind).map(|(place, _)| *place).collect();
     let mut joining = Vec::new();
     for (place, (name, found)) in names.iter().zip(found).enumerate() {
         if found.said.is_some() {
@@ -156,7 +172,7 @@ fn known<N: std::fmt::Display>(names: &[N], identity: Identity, found: &[Found])
         return Err(format!("database {} is not in the list of {named}: it holds {held}", last + 1));
     }
     let identity = Identity { version: map.version, ..identity };
-    Ok(Start::Known { identity, map, joining })
+    Ok(Start::Known { identity, map, joining, behind })
 }
 
 /// Gives each database its part, with `store` as the number of the store unless somebody else was faster; `None` when they
@@ -216,4 +232,25 @@ pub(super) async fn join(
     identity.replace(&tx).await?;
     map.replace(&tx).await?;
     Ok(tx.commit().await?)
+}
+
+/// Tells a database where every shard lies.
+pub(super) async fn tell(
+    connection: &DatabaseConnection,
+    identity: Identity,
+    map: &ShardMap,
+) -> Result<(), StoreError> {
+    let tx = begin(connection).await?;
+    // Somebody may have told it meanwhile, or begun to move a shard to it.
+    let now = ask_in(&tx).await?;
+    if now.version < map.version && !now.is_moving() {
+        identity.replace(&tx).await?;
+        map.replace(&tx).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+async fn ask_in(tx: &DatabaseTransaction) -> Result<ShardMap, StoreError> {
+    let version = Identity::find(tx, true).await?.map_or(0, |identity| identity.version);
+    ShardMap::find(tx, version, true).await
 }

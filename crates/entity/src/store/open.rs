@@ -138,11 +138,14 @@ async fn settle(databases: &[(Name, DatabaseConnection)], entropy: &Entropy) -> 
                     return Ok((map, applied));
                 }
             }
-            Start::Known { identity, map, joining } => {
+            Start::Known { identity, map, joining, behind } => {
                 for place in joining {
                     let (name, connection) = &databases[place];
                     muster::join(name, connection, Identity { place, ..identity }, &map).await?;
                     tracing::info!(database = %name, "it is new and holds no shard until one is moved to it");
+                }
+                for place in behind {
+                    muster::tell(&databases[place].1, Identity { place, ..identity }, &map).await?;
                 }
                 return Ok((map, applied));
             }

@@ -190,7 +190,8 @@ async fn enter(
     (state, move_id): (State, i64),
 ) -> Result<DatabaseTransaction, Failed> {
     let tx = database.begin().await.map_err(StoreError::from)?;
-    let places = Place::hold(&tx, &[shard], LockType::KeyShare).await?;
+    // Whoever takes over has to wait for these rows.
+    let places = Place::hold(&tx, &[shard], LockType::NoKeyUpdate).await?;
     if places.iter().any(|(_, place)| place.state != state || place.move_id != Some(move_id)) {
         tx.rollback().await.map_err(StoreError::from)?;
         return Err(Failed::Overtaken);

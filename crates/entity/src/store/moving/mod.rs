@@ -93,7 +93,7 @@ pub struct Moved {
     pub pause: Duration,
 }
 
-/// Why a shard was not moved. It is where it was, unless the text says otherwise.
+/// Why a move did not come to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
     /// It cannot be moved there.
@@ -115,6 +115,9 @@ pub enum Failed {
         /// What was allowed.
         allowed: Duration,
     },
+    /// It was moved, but what it has left is not in order yet.
+    #[error("it was moved, and what it has left where it was is still to be removed: {0}")]
+    Unfinished(Box<Self>),
     /// A database failed. The next move of the shard goes on where this one stopped.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -145,7 +148,7 @@ impl Shards {
             match moving.give_away().await? {
                 steps::Given::Away { tables, pause } => {
                     let from = Some(moving.source);
-                    moving.end().await?;
+                    moving.end().await.map_err(|failed| Failed::Unfinished(Box::new(failed)))?;
                     return Ok(Moved { from, tables, passes, pause });
                 }
                 steps::Given::Kept { pause } => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use runtime::{Stopwatch, failpoint};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, sea_query::LockType};
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
 use super::{
     ANNOUNCED_FOR, ASKED_MEANWHILE, Checksum, FEW, Failed, LEARNED_WITHIN, MOST_PASSES, Moving, Plan, Progress, copy,
@@ -49,15 +49,41 @@ impl<'s> Moving<'s> {
         self.places.iter().map(|place| place.epoch).max().unwrap_or(0)
     }
 
-    /// Changes what a database says of the shard; `false` when it says something else by now.
+    /// Changes what a database says of the shard; `false` when it says something else by now. Who is still writing there under
+    /// what it says now is waited for.
     async fn change(&mut self, number: usize, next: Place) -> Result<bool, Failed> {
         let tx = self.database(number).begin().await.map_err(StoreError::from)?;
+        self.change_in(tx, number, next).await
+    }
+
+    async fn change_in(&mut self, tx: DatabaseTransaction, number: usize, next: Place) -> Result<bool, Failed> {
         let changed = self.places[number].replace(&tx, self.plan.shard, &next).await?;
         tx.commit().await.map_err(StoreError::from)?;
         if changed {
             self.places[number] = next;
         }
         Ok(changed)
+    }
+
+    /// Lets nobody else write to the shard; `false` when somebody who began before does not come to an end in time. Prepared
+    /// transactions are among them.
+    async fn close(&mut self, next: Place) -> Result<bool, Failed> {
+        let tx = self.database(self.owner).begin().await.map_err(StoreError::from)?;
+        if engine(&tx) == Engine::Postgres {
+            let ms = self.plan.pause.saturating_sub(LEARNED_WITHIN).max(ASKED_MEANWHILE).as_millis();
+            tx.execute_unprepared(&format!("SET LOCAL lock_timeout = {ms}")).await.map_err(StoreError::from)?;
+        }
+        // Due work that has begun does not know that it must leave the shard alone from now on.
+        let closed = match Identity::take_turns(&tx, true).await {
+            Ok(()) => self.change_in(tx, self.owner, next).await,
+            Err(error) => Err(error.into()),
+        };
+        match closed {
+            Ok(true) => Ok(true),
+            Ok(false) => Err(Failed::Overtaken),
+            Err(Failed::Store(StoreError::Busy(_))) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn must_change(&mut self, number: usize, next: Place) -> Result<(), Failed> {
@@ -71,18 +97,13 @@ impl<'s> Moving<'s> {
         if self.places[from].epoch < epoch {
             self.open(from).await?;
         }
-        for (number, next) in
-            [(to, self.place(State::Arriving, from, epoch, from)), (from, self.place(State::Leaving, from, epoch, to))]
-        {
-            let database = self.database(number);
-            let tx = database.begin().await.map_err(StoreError::from)?;
-            Identity::take_turns(&tx, true).await?;
-            let changed = self.places[number].replace(&tx, self.plan.shard, &next).await?;
-            tx.commit().await.map_err(StoreError::from)?;
-            if !changed {
-                return Err(Failed::Overtaken);
-            }
-            self.places[number] = next;
+        let arriving = self.place(State::Arriving, from, epoch, from);
+        let leaving = self.place(State::Leaving, from, epoch, to);
+        // From now on due work leaves the copy alone; and a mover before this one, who may still be copying, is waited for.
+        let tx = self.database(to).begin().await.map_err(StoreError::from)?;
+        Identity::take_turns(&tx, true).await?;
+        if !(self.change_in(tx, to, arriving).await? && self.change(from, leaving).await?) {
+            return Err(Failed::Overtaken);
         }
         Ok(())
     }
@@ -127,7 +148,9 @@ impl<'s> Moving<'s> {
         let closed = self.place(State::Closed, from, epoch, to);
         let leaving = self.place(State::Leaving, from, epoch, to);
         let waiting = Stopwatch::start();
-        self.must_change(from, closed).await?;
+        if !self.close(closed).await? {
+            return Ok(Given::Kept { pause: waiting.elapsed() });
+        }
         failpoint::reach(failpoints::CLOSED);
         let copied = self.copy_the_rest(&waiting).await;
         let Ok(Some(checksums)) = copied else {
@@ -150,8 +173,7 @@ impl<'s> Moving<'s> {
     /// The same rows on both sides, by checksums; nothing when there is no time left for it.
     async fn copy_the_rest(&self, waiting: &Stopwatch) -> Result<Option<Vec<Checksum>>, Failed> {
         let in_time = || self.plan.pause.checked_sub(waiting.elapsed() + LEARNED_WITHIN);
-        let Some(rest) = in_time() else { return Ok(None) };
-        if !drained(self.database(self.owner), self.plan, rest).await? {
+        if in_time().is_none() {
             return Ok(None);
         }
         loop {
@@ -241,24 +263,4 @@ impl<'s> Moving<'s> {
         let sums = copy::checksums(&self.tables, self.database(self.owner), self.plan.shard).await?;
         Ok(self.tables.iter().map(|table| table.name).zip(sums).collect())
     }
-}
-
-/// Waits for those who began to write to the shard before it was closed; prepared transactions are among them.
-async fn drained(database: &Database, plan: Plan, rest: Duration) -> Result<bool, StoreError> {
-    let tx = database.begin().await?;
-    if engine(&tx) == Engine::Postgres {
-        let ms = rest.max(ASKED_MEANWHILE).as_millis();
-        tx.execute_unprepared(&format!("SET LOCAL lock_timeout = {ms}")).await?;
-    }
-    let held = Place::hold(&tx, &[plan.shard], LockType::Update).await;
-    ended(tx).await?;
-    match held {
-        Ok(_) => Ok(true),
-        Err(StoreError::Busy(_)) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-async fn ended(tx: DatabaseTransaction) -> Result<(), StoreError> {
-    Ok(tx.rollback().await?)
 }
