@@ -140,6 +140,9 @@ impl Tasks {
             gauges.in_doubt.with_label_values(&[kind]).set(unfinished.count.try_into().unwrap_or(i64::MAX));
             gauges.oldest.with_label_values(&[kind]).set(unfinished.oldest_ms as f64 / 1000.0);
         }
+        for (state, shards) in self.deps.shards.moves().by_name() {
+            gauges.moves.with_label_values(&[state]).set(shards.into());
+        }
         let (waiting, dead) = OutboxEntry::depth(&self.deps.shards).await?;
         gauges.waiting.set(waiting.try_into().unwrap_or(i64::MAX));
         for (lane, waiting) in OutboxEntry::waiting_by_lane(&self.deps.shards).await? {
@@ -187,6 +190,7 @@ struct Gauges {
     in_doubt: IntGaugeVec,
     oldest: GaugeVec,
     finished: IntCounterVec,
+    moves: IntGaugeVec,
 }
 
 impl Gauges {
@@ -214,6 +218,12 @@ impl Gauges {
                 "gateway_driver_index_oldest_seconds",
                 "How old the oldest of those is.",
                 &["left"],
+                registry
+            )?,
+            moves: register_int_gauge_vec_with_registry!(
+                "gateway_shard_moves",
+                "Shards that databases say are being moved, or whose move was not brought to an end.",
+                &["state"],
                 registry
             )?,
             finished: register_int_counter_vec_with_registry!(

@@ -13,6 +13,7 @@ use sea_orm::{
 use super::{
     Conn, StoreError,
     dsn::{Dsn, Engine},
+    follow::Moves,
     line::Line,
     tx::here,
 };
@@ -26,6 +27,8 @@ pub(crate) struct Database {
     pub(super) readers: DatabaseConnection,
     /// Shards of which there are rows here although it does not hold them: a copy that is being made, and what a move has left.
     pub(super) not_here: Mutex<Arc<[i16]>>,
+    /// What happens to shards here, as it was seen last.
+    pub(super) moves: Mutex<Moves>,
 }
 
 /// What a database is called in logs and errors: never with a user or a password.

@@ -18,6 +18,33 @@ use crate::value::Shard;
 /// A step of a move that takes longer is taken for one whose mover has died. Longer than a mover lets anybody wait.
 pub(super) const ABANDONED: Duration = Duration::from_secs(3);
 
+/// How many shards databases say that something happens to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moves {
+    leaving: u32,
+    closed: u32,
+    left: u32,
+    arriving: u32,
+}
+
+impl Moves {
+    /// Each with its name, as metrics have it.
+    #[must_use]
+    pub fn by_name(self) -> [(&'static str, u32); 4] {
+        [("leaving", self.leaving), ("closed", self.closed), ("left", self.left), ("arriving", self.arriving)]
+    }
+
+    fn count(&mut self, state: State) {
+        match state {
+            State::Settled => {}
+            State::Leaving => self.leaving += 1,
+            State::Closed => self.closed += 1,
+            State::Left => self.left += 1,
+            State::Arriving => self.arriving += 1,
+        }
+    }
+}
+
 /// What was seen of a database.
 #[derive(Default)]
 struct Seen {
@@ -38,6 +65,20 @@ impl Shards {
             async move { self.follow_one(database, shutdown).await }
         });
         try_join_all(all).await.map(|_| ())
+    }
+
+    /// What happened to shards when the databases were looked at last; of one that does not answer what it said before.
+    #[must_use]
+    pub fn moves(&self) -> Moves {
+        self.databases().fold(Moves::default(), |all, database| {
+            let one = *database.moves.lock().unwrap_or_else(PoisonError::into_inner);
+            Moves {
+                leaving: all.leaving + one.leaving,
+                closed: all.closed + one.closed,
+                left: all.left + one.left,
+                arriving: all.arriving + one.arriving,
+            }
+        })
     }
 
     async fn follow_one(&self, database: &Database, shutdown: Shutdown) -> Result<(), StoreError> {
@@ -77,6 +118,9 @@ impl Shards {
         let copies = moving.iter().filter(|(_, place)| matches!(place.state, State::Left | State::Arriving));
         let not_here = copies.map(|(shard, _)| shard.number()).collect();
         *database.not_here.lock().unwrap_or_else(PoisonError::into_inner) = not_here;
+        let mut moves = Moves::default();
+        moving.iter().for_each(|(_, place)| moves.count(place.state));
+        *database.moves.lock().unwrap_or_else(PoisonError::into_inner) = moves;
         seen.closed.retain(|shard, _| moving.iter().any(|(other, _)| other == shard));
         for (shard, place) in &moving {
             self.learn(*shard, place);

@@ -30,6 +30,7 @@ pub use config::{Config, Synchronous};
 pub(crate) use database::{Database, Due};
 pub use dsn::Engine;
 pub use error::StoreError;
+pub use follow::Moves;
 use futures_util::future::join_all;
 pub(crate) use moving::Rows;
 use routes::Routes;

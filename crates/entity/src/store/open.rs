@@ -40,7 +40,8 @@ impl Config {
             let (writer, readers) = pools.map_err(|error| cannot("open", &name, &error))?;
             tracing::info!(database = %name, holds = %map.held_by(name.number), "opened");
             let not_here = Mutex::new(Arc::default());
-            databases.push(Database { name, line, writer, readers, not_here });
+            let moves = Mutex::default();
+            databases.push(Database { name, line, writer, readers, not_here, moves });
         }
         // A connection, and twice that for the statement.
         let patience = self.acquire_timeout() * 3;
