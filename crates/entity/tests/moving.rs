@@ -17,6 +17,7 @@ use entity::{
     store::moving::{Failed, Moved, Plan, Progress},
     value::{Millis, PhoneHash, Shard},
 };
+use runtime::task::Supervisor;
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 
 /// The passenger with this number lies in the first database of three.
@@ -79,21 +80,19 @@ async fn is_remembered(shards: &Shards, number: u32) -> bool {
     device(number).is_known(shards.read(shard()), Millis(NOW.0 - 1)).await.unwrap()
 }
 
-/// Follows moves as a gateway does, until the guard goes.
-struct Followed(tokio::task::JoinHandle<()>);
+fn supervisor() -> Supervisor {
+    Supervisor::new(&prometheus::Registry::new()).unwrap()
+}
+
+/// Follows moves as a gateway does, to the end of the test.
+struct Followed(#[allow(dead_code, reason = "it keeps the task")] Supervisor);
 
 impl Followed {
     fn follow(shards: &Shards) -> Self {
-        let shards = shards.clone();
-        let supervisor = runtime::task::Supervisor::new(&prometheus::Registry::new()).unwrap();
-        #[allow(clippy::disallowed_methods, reason = "aborted by the guard")]
-        Self(tokio::spawn(async move { shards.follow_moves(supervisor.shutdown_signal()).await.unwrap() }))
-    }
-}
-
-impl Drop for Followed {
-    fn drop(&mut self) {
-        self.0.abort();
+        let (shards, supervisor) = (shards.clone(), supervisor());
+        let shutdown = supervisor.shutdown_signal();
+        drop(supervisor.run("shard-moves", async move { shards.follow_moves(shutdown).await }));
+        Self(supervisor)
     }
 }
 
@@ -205,8 +204,21 @@ on_each_engine! {
         assert_eq!(place(&database, 0).await, [2, 2, 0]);
     }
 
+    async fn a_node_that_stood_still_while_a_shard_was_moved_looks_before_it_reads(engine) {
+        let database = Database::open_several(engine, "stood-still", 2).await;
+        remember(&database.shards, 1).await.unwrap();
+        // It follows nothing: as if it had not run.
+        let node = database.open_again().await.unwrap();
+        let kept_longer = Plan { keep: Duration::from_secs(3), ..plan(1) };
+        database.shards.move_shard(kept_longer, &|_| {}).await.unwrap();
+        assert!(!is_remembered(&node, 1).await, "it reads where the shard was");
+        node.keep_up().await;
+        assert!(is_remembered(&node, 1).await);
+    }
+
     async fn a_copy_that_takes_too_long_leaves_the_shard_where_it_was(engine) {
         let database = Database::open_several(engine, "too-slow", 2).await;
+        let _followed = Followed::follow(&database.shards);
         database.ride(PASSENGER).await;
         let hurried = Plan { pause: Duration::ZERO, ..plan(1) };
         let failed = database.shards.move_shard(hurried, &|_| {}).await.unwrap_err();
@@ -309,8 +321,7 @@ on_each_engine! {
         let shards = database.shards.clone();
         let moving = async move { shards.move_shard(plan(1), &tell).await };
         // In a task of its own: it waits without letting go of its thread.
-        #[allow(clippy::disallowed_methods, reason = "joined below")]
-        let moving = tokio::spawn(moving);
+        let moving = supervisor().run("move", moving);
         take_over.await;
         assert!(matches!(moving.await.unwrap().unwrap_err(), Failed::Overtaken));
         assert_eq!(rows(&database, 1, "known_devices").await, 400);

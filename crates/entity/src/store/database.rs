@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
 };
 
 use sea_orm::{
@@ -29,6 +29,8 @@ pub(crate) struct Database {
     pub(super) not_here: Mutex<Arc<[i16]>>,
     /// What happens to shards here, as it was seen last.
     pub(super) moves: Mutex<Moves>,
+    /// When it was looked at last, milliseconds since the store was opened.
+    pub(super) looked: AtomicU64,
 }
 
 /// What a database is called in logs and errors: never with a user or a password.

@@ -1,9 +1,13 @@
 //! Following shards that are moved, and putting an end to what a mover that died has left: a shard that nobody may write to does
 //! not wait for people.
 
-use std::{collections::HashMap, sync::PoisonError, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{PoisonError, atomic::Ordering},
+    time::Duration,
+};
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use runtime::{Stopwatch, task::Shutdown};
 
 use super::{
@@ -45,6 +49,19 @@ impl Moves {
     }
 }
 
+/// A look at a database that takes longer is given up.
+const LOOKS_FOR: Duration = Duration::from_secs(3);
+/// And one that requests wait for.
+const LOOKS_AT_ONCE_FOR: Duration = Duration::from_secs(1);
+/// Who has not looked for so long has stood still; longer than two looks are apart even when a database does not answer, and shorter
+/// than rows are kept where a shard was.
+const STALE_MS: u64 = 4_500;
+
+async fn in_time<T>(read: impl Future<Output = Result<T, StoreError>>, time: Duration) -> Result<T, StoreError> {
+    let answer = tokio::time::timeout(time, read).await;
+    answer.unwrap_or_else(|_| Err(StoreError::Busy(format!("no answer in {time:?}"))))
+}
+
 /// What was seen of a database.
 #[derive(Default)]
 struct Seen {
@@ -81,10 +98,47 @@ impl Shards {
         })
     }
 
+    /// Makes sure that what this process knows of the shards' places is not older than rows are kept where a shard was: a process that
+    /// stood still looks before it reads. Where it is followed all the time this costs nothing.
+    pub async fn keep_up(&self) {
+        if self.is_fresh() {
+            return;
+        }
+        // The first one looks, the others wait for that.
+        let _looking = self.0.looking.lock().await;
+        if self.is_fresh() {
+            return;
+        }
+        let looks = self.databases().map(|database| async {
+            let read = async {
+                let version = Identity::find(&database.readers, false).await?.map_or(0, |identity| identity.version);
+                ShardMap::find(&database.readers, version, true).await
+            };
+            match in_time(read, LOOKS_AT_ONCE_FOR).await {
+                Ok(map) => map.places().for_each(|(shard, place)| self.learn(shard, &place)),
+                Err(error) => database.did_not_answer(&error),
+            }
+            database.looked.store(self.now_ms(), Ordering::Relaxed);
+        });
+        join_all(looks).await;
+    }
+
+    fn is_fresh(&self) -> bool {
+        let now = self.now_ms();
+        self.databases().all(|database| now.saturating_sub(database.looked.load(Ordering::Relaxed)) < STALE_MS)
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.0.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
     async fn follow_one(&self, database: &Database, shutdown: Shutdown) -> Result<(), StoreError> {
         let (mut seen, mut is_told) = (Seen::default(), false);
         loop {
-            let pause = match self.look(database, &mut seen).await {
+            database.looked.store(self.now_ms(), Ordering::Relaxed);
+            let looked = self.look(database, &mut seen).await;
+            database.looked.store(self.now_ms(), Ordering::Relaxed);
+            let pause = match looked {
                 Ok(is_moving) => {
                     is_told = false;
                     if is_moving { ASKED_MEANWHILE } else { ASKED_EVERY }
@@ -106,8 +160,12 @@ impl Shards {
 
     /// Learns what the database says, and whether it says that a shard is being moved.
     async fn look(&self, database: &Database, seen: &mut Seen) -> Result<bool, StoreError> {
-        let moving = Place::list_moving(&database.readers).await?;
-        let version = Identity::find(&database.readers, false).await?.map_or(0, |identity| identity.version);
+        let read = async {
+            let moving = Place::list_moving(&database.readers).await?;
+            let version = Identity::find(&database.readers, false).await?.map_or(0, |identity| identity.version);
+            Ok::<_, StoreError>((moving, version))
+        };
+        let (moving, version) = in_time(read, LOOKS_FOR).await?;
         if version != seen.version {
             let map = ShardMap::find(&database.readers, version, true).await?;
             for (shard, place) in map.places() {
@@ -121,7 +179,8 @@ impl Shards {
         let mut moves = Moves::default();
         moving.iter().for_each(|(_, place)| moves.count(place.state));
         *database.moves.lock().unwrap_or_else(PoisonError::into_inner) = moves;
-        seen.closed.retain(|shard, _| moving.iter().any(|(other, _)| other == shard));
+        let is_closed = |place: &Place| matches!(place.state, State::Closed | State::Arriving);
+        seen.closed.retain(|shard, _| moving.iter().any(|(other, place)| other == shard && is_closed(place)));
         for (shard, place) in &moving {
             self.learn(*shard, place);
             self.look_after(database, *shard, place, seen).await?;

@@ -63,11 +63,12 @@ impl Identity {
         }))
     }
 
-    /// Writes it, unless there is one, and gives the one that is there then.
-    pub(super) async fn settle(self, connection: &impl ConnectionTrait) -> Result<Self, StoreError> {
+    /// Writes it, unless there is one, and gives the one that is there then, with whether it is this one.
+    pub(super) async fn settle(self, connection: &impl ConnectionTrait) -> Result<(Self, bool), StoreError> {
         let nothing = OnConflict::new().do_nothing().to_owned();
-        row::identity::Entity::insert(self.row()?).on_conflict(nothing).exec_without_returning(connection).await?;
-        Ok(Self::find(connection, true).await?.unwrap_or(self))
+        let insert = row::identity::Entity::insert_many([self.row()?]).on_conflict(nothing);
+        let is_new = insert.exec_without_returning(connection).await? == 1;
+        Ok((Self::find(connection, true).await?.unwrap_or(self), is_new))
     }
 
     /// Writes it over the one that is there.

@@ -34,7 +34,7 @@ pub use follow::Moves;
 use futures_util::future::join_all;
 pub(crate) use moving::Rows;
 use routes::Routes;
-use runtime::{Entropy, task::Supervisor};
+use runtime::{Entropy, Stopwatch, task::Supervisor};
 pub use tx::{Conn, Tx};
 
 use crate::{
@@ -53,6 +53,9 @@ struct Inner {
     patience: Duration,
     /// How long a write waits for a shard that is being moved.
     move_patience: Duration,
+    opened: Stopwatch,
+    /// Held by who looks at the databases because that was not done for long.
+    looking: tokio::sync::Mutex<()>,
     deps: Deps,
 }
 

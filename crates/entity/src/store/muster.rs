@@ -188,7 +188,7 @@ pub(super) async fn give_parts(
     let map = ShardMap::by_range(databases.len());
     let beginning = Identity { store, place: 0, databases: databases.len(), version: 0 };
     let tx = begin(first).await?;
-    let settled = beginning.settle(&tx).await?;
+    let (settled, _) = beginning.settle(&tx).await?;
     if settled.is_complete() {
         tx.rollback().await?;
         return Ok(None);
@@ -199,7 +199,7 @@ pub(super) async fn give_parts(
     tx.commit().await?;
     let complete = Identity { version: map.version, ..beginning };
     for (place, (name, connection)) in databases.iter().enumerate().skip(1) {
-        join(name, connection, Identity { place, ..complete }, &map).await?;
+        join(name, connection, Identity { place, ..complete }, &map, true).await?;
     }
     // Only now: whoever finds it unfinished begins again.
     let tx = begin(first).await?;
@@ -210,7 +210,8 @@ pub(super) async fn give_parts(
     Ok(Some(map))
 }
 
-/// Makes the database a part of the store.
+/// Makes the database a part of the store. At a beginning nobody can have used it yet, and what a beginning that was cut off has
+/// left there is written over.
 ///
 /// # Errors
 /// [`StoreError::Open`] when it already is one, in another place.
@@ -219,9 +220,10 @@ pub(super) async fn join(
     connection: &DatabaseConnection,
     identity: Identity,
     map: &ShardMap,
+    is_beginning: bool,
 ) -> Result<(), StoreError> {
     let tx = begin(connection).await?;
-    let settled = identity.settle(&tx).await?;
+    let (settled, is_new) = identity.settle(&tx).await?;
     if (settled.store, settled.place) != (identity.store, identity.place) {
         tx.rollback().await?;
         let is = settled.place + 1;
@@ -229,8 +231,11 @@ pub(super) async fn join(
             "{name} is database {is} of a store already, under this or another name"
         )));
     }
-    identity.replace(&tx).await?;
-    map.replace(&tx).await?;
+    // Somebody else was faster: shards may have been moved there since, which is not ours to undo.
+    if is_new || is_beginning {
+        identity.replace(&tx).await?;
+        map.replace(&tx).await?;
+    }
     Ok(tx.commit().await?)
 }
 

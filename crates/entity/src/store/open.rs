@@ -1,12 +1,12 @@
 //! Opening the databases.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicU64},
     time::Duration,
 };
 
 use futures_util::future::join_all;
-use runtime::Entropy;
+use runtime::{Entropy, Stopwatch};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 
 use super::{
@@ -40,15 +40,16 @@ impl Config {
             let (writer, readers) = pools.map_err(|error| cannot("open", &name, &error))?;
             tracing::info!(database = %name, holds = %map.held_by(name.number), "opened");
             let not_here = Mutex::new(Arc::default());
-            let moves = Mutex::default();
-            databases.push(Database { name, line, writer, readers, not_here, moves });
+            let (moves, looked) = (Mutex::default(), AtomicU64::default());
+            databases.push(Database { name, line, writer, readers, not_here, moves, looked });
         }
         // A connection, and twice that for the statement.
         let patience = self.acquire_timeout() * 3;
         let routes = Routes::new(&map, databases.len());
         // A node that finds a shard closed for too long opens it again: whoever waits sees that.
         let move_patience = self.acquire_timeout() + follow::ABANDONED;
-        Ok(Shards(Arc::new(Inner { databases, routes, patience, move_patience, deps })))
+        let (opened, looking) = (Stopwatch::start(), tokio::sync::Mutex::default());
+        Ok(Shards(Arc::new(Inner { databases, routes, patience, move_patience, opened, looking, deps })))
     }
 
     /// Applies the migrations that are missing and says how many there were, in all databases together. At the first start
@@ -142,7 +143,7 @@ async fn settle(databases: &[(Name, DatabaseConnection)], entropy: &Entropy) -> 
             Start::Known { identity, map, joining, behind } => {
                 for place in joining {
                     let (name, connection) = &databases[place];
-                    muster::join(name, connection, Identity { place, ..identity }, &map).await?;
+                    muster::join(name, connection, Identity { place, ..identity }, &map, false).await?;
                     tracing::info!(database = %name, "it is new and holds no shard until one is moved to it");
                 }
                 for place in behind {

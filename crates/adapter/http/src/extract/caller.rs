@@ -42,6 +42,8 @@ async fn caller(request: &HttpRequest) -> Result<Caller, Problem> {
     };
     let api = request.app_data::<web::Data<Api>>();
     let api = api.ok_or_else(|| Problem::internal(&"the application has no state"))?;
+    // Where a shard was nobody is left.
+    api.shards.keep_up().await;
     // A token outlives its passenger: whoever was deleted is nobody at once, on every node.
     let shard = api.shards.read(caller.passenger_id.shard());
     if !Passenger::is_active(shard, caller.passenger_id).await? {

@@ -83,6 +83,9 @@ pub(crate) async fn authenticate(
                 !expected.is_empty() && bool::from(token.as_bytes().ct_eq(expected.as_bytes()))
             }) =>
         {
+            if let Some(api) = request.app_data::<web::Data<crate::Api>>() {
+                api.shards.keep_up().await;
+            }
             return next.call(request).await;
         }
         Ok(Some(_)) | Err(Unclear) => Problem::new(Code::TokenInvalid, "This is not the service token."),

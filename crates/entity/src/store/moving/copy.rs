@@ -8,7 +8,7 @@ use sea_orm::{
 
 use super::{
     Failed,
-    rows::{How, Key, Listed, Rows},
+    rows::{How, Key, Listed, Rows, Until},
 };
 use crate::{
     store::{
@@ -89,10 +89,11 @@ pub(super) async fn compare(
     from: &DatabaseTransaction,
     to: &DatabaseTransaction,
     shard: Shard,
+    until: Until,
 ) -> Result<Compared, StoreError> {
     let (mut removals, mut carries, mut checksums) = (Vec::new(), Vec::new(), Vec::new());
     for (table, of) in tables.iter().enumerate() {
-        let (there, here) = try_join((of.list)(from, shard), (of.list)(to, shard)).await?;
+        let (there, here) = try_join((of.list)(from, shard, until), (of.list)(to, shard, until)).await?;
         checksums.push(Checksum::of(&there));
         let keys = |wanted: &dyn Fn(&Key, u128) -> bool, all: &Listed| {
             let mut keys: Vec<Key> =
@@ -119,7 +120,7 @@ pub(super) async fn checksums(tables: &[Rows], database: &Database, shard: Shard
     let tx = look(database).await?;
     let mut checksums = Vec::with_capacity(tables.len());
     for of in tables {
-        checksums.push(Checksum::of(&(of.list)(&tx, shard).await?));
+        checksums.push(Checksum::of(&(of.list)(&tx, shard, Until::WHENEVER).await?));
     }
     tx.rollback().await?;
     Ok(checksums)
@@ -133,7 +134,7 @@ pub(super) async fn everything(
 ) -> Result<Compared, StoreError> {
     let (mut work, mut checksums) = (Vec::new(), Vec::new());
     for (table, rows) in tables.iter().enumerate() {
-        let listed = (rows.list)(of, shard).await?;
+        let listed = (rows.list)(of, shard, Until::WHENEVER).await?;
         checksums.push(Checksum::of(&listed));
         work.push(Work { table, what: What::Remove, keys: listed.into_keys().collect() });
     }

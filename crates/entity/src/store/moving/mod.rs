@@ -101,8 +101,8 @@ pub enum Failed {
     Refused(String),
     /// Somebody else is in charge of the shard now.
     #[error(
-        "the move was called off: by another one, or by a gateway that does not know the database (it says so in its log: its \
-         store.shards lacks it)"
+        "the move was called off: by another one, by a gateway whose store.shards lacks the database, or because it stood still while \
+         writes waited (gateways say so in their logs)"
     )]
     Overtaken,
     /// The copy cannot be brought close enough in the time.
@@ -151,9 +151,9 @@ impl Shards {
                     moving.end().await.map_err(|failed| Failed::Unfinished(Box::new(failed)))?;
                     return Ok(Moved { from, tables, passes, pause });
                 }
-                steps::Given::Kept { pause } => {
+                steps::Given::Kept { pause, needed: more } => {
                     tell(Progress::Reopened { pause });
-                    needed = needed.max(pause);
+                    needed = needed.max(more);
                     tries += 1;
                 }
             }
@@ -178,6 +178,8 @@ struct Moving<'s> {
     source: usize,
     /// What each database says of it.
     places: Vec<Place>,
+    /// How long comparing it took last.
+    pass_takes: Duration,
 }
 
 impl Moving<'_> {

@@ -1,8 +1,9 @@
 //! The rows of a shard, whatever table they are of.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use futures_util::future::BoxFuture;
+use runtime::Stopwatch;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, DatabaseTransaction, EntityTrait, IdenStatic, IntoActiveModel, Iterable,
     ModelTrait, PrimaryKeyToColumn, QueryFilter, QueryOrder, QuerySelect, Value,
@@ -31,6 +32,31 @@ enum Part {
 /// What a table holds of a shard: each row's key with a hash of all that it says.
 pub(super) type Listed = HashMap<Key, u128>;
 
+/// How long reading may take.
+#[derive(Clone, Copy)]
+pub(super) struct Until(Option<(Stopwatch, Duration)>);
+
+impl Until {
+    /// As long as it takes.
+    pub(super) const WHENEVER: Self = Self(None);
+
+    /// So long since then.
+    pub(super) fn after(begun: Stopwatch, time: Duration) -> Self {
+        Self(Some((begun, time)))
+    }
+
+    /// # Errors
+    /// [`StoreError::Busy`] when the time is over.
+    fn check(self) -> Result<(), StoreError> {
+        match self.0 {
+            Some((begun, time)) if begun.elapsed() >= time => {
+                Err(StoreError::Busy("no time is left to read".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// How rows are carried over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum How {
@@ -42,7 +68,7 @@ pub(super) enum How {
 
 /// What comes of it, later.
 type Later<'t, T> = BoxFuture<'t, Result<T, StoreError>>;
-type List = for<'t> fn(&'t DatabaseTransaction, Shard) -> Later<'t, Listed>;
+type List = for<'t> fn(&'t DatabaseTransaction, Shard, Until) -> Later<'t, Listed>;
 type Carry = for<'t> fn(&'t DatabaseTransaction, &'t DatabaseTransaction, Shard, &'t [Key], How) -> Later<'t, ()>;
 type Remove = for<'t> fn(&'t DatabaseTransaction, Shard, &'t [Key]) -> Later<'t, ()>;
 
@@ -67,7 +93,7 @@ impl Rows {
     {
         Self {
             name: E::default().table_name(),
-            list: |tx, shard| Box::pin(list::<E>(tx, shard)),
+            list: |tx, shard, until| Box::pin(list::<E>(tx, shard, until)),
             carry: |from, to, shard, keys, how| Box::pin(carry::<E>(from, to, shard, keys, how)),
             remove: |tx, shard, keys| Box::pin(remove::<E>(tx, shard, keys)),
         }
@@ -75,7 +101,7 @@ impl Rows {
 }
 
 /// Every row of the shard.
-async fn list<E: EntityTrait>(tx: &DatabaseTransaction, shard: Shard) -> Result<Listed, StoreError> {
+async fn list<E: EntityTrait>(tx: &DatabaseTransaction, shard: Shard, until: Until) -> Result<Listed, StoreError> {
     let (of_shard, key) = columns::<E>()?;
     let mut listed = HashMap::new();
     let mut last: Option<Key> = None;
@@ -89,6 +115,7 @@ async fn list<E: EntityTrait>(tx: &DatabaseTransaction, shard: Shard) -> Result<
             let columns = Expr::tuple(key.iter().map(|column| Expr::col(*column)));
             query = query.filter(columns.gt(Expr::tuple(last.values().map(Expr::value))));
         }
+        until.check()?;
         let rows = query.all(tx).await?;
         for row in &rows {
             let key = key_of::<E>(row, &key)?;

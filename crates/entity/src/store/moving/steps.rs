@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
 use super::{
     ANNOUNCED_FOR, ASKED_MEANWHILE, Checksum, FEW, Failed, LEARNED_WITHIN, MOST_PASSES, Moving, Plan, Progress, copy,
-    failpoints, tables,
+    failpoints, rows::Until, tables,
 };
 use crate::store::{
     Database, Engine, Shards, StoreError,
@@ -21,7 +21,7 @@ pub(super) enum Given {
     /// It is the other database's.
     Away { tables: Vec<(&'static str, Checksum)>, pause: Duration },
     /// That took too long: it is where it was.
-    Kept { pause: Duration },
+    Kept { pause: Duration, needed: Duration },
 }
 
 impl<'s> Moving<'s> {
@@ -38,7 +38,8 @@ impl<'s> Moving<'s> {
         let newest = places.iter().map(|place| place.epoch).max().unwrap_or(0);
         let owner = places.iter().find(|place| place.epoch == newest).map_or(0, |place| place.database);
         let move_id = i64::from_be_bytes(shards.0.deps.entropy.bytes()) & i64::MAX;
-        Ok(Self { shards, tables: tables::all(), plan, tell, move_id, owner, source: owner, places })
+        let pass_takes = Duration::ZERO;
+        Ok(Self { shards, tables: tables::all(), plan, tell, move_id, owner, source: owner, places, pass_takes })
     }
 
     fn database(&self, number: usize) -> &'s Database {
@@ -111,7 +112,10 @@ impl<'s> Moving<'s> {
     /// Brings the copy as close as it comes while writes go on. How often it was compared.
     pub(super) async fn catch_up(&mut self, announced: &Stopwatch) -> Result<u32, Failed> {
         for pass in 1..=MOST_PASSES {
-            if self.pass(Some(pass)).await?.differences() <= FEW {
+            let begun = Stopwatch::start();
+            let differences = self.pass(Some(pass), Until::WHENEVER).await?.differences();
+            self.pass_takes = begun.elapsed();
+            if differences <= FEW {
                 let rest = ANNOUNCED_FOR.saturating_sub(announced.elapsed());
                 if rest.is_zero() {
                     return Ok(pass);
@@ -123,10 +127,10 @@ impl<'s> Moving<'s> {
     }
 
     /// Compares and puts right.
-    async fn pass(&self, pass: Option<u32>) -> Result<copy::Compared, Failed> {
+    async fn pass(&self, pass: Option<u32>, until: Until) -> Result<copy::Compared, Failed> {
         let (from, to) = (self.database(self.owner), self.database(self.plan.to));
         let (snapshot, copied) = (copy::look(from).await?, copy::look(to).await?);
-        let compared = copy::compare(&self.tables, &snapshot, &copied, self.plan.shard).await?;
+        let compared = copy::compare(&self.tables, &snapshot, &copied, self.plan.shard, until).await?;
         // SQLite cannot tidy up behind a reader.
         copied.rollback().await.map_err(StoreError::from)?;
         let of = compared.differences() as u64;
@@ -147,15 +151,23 @@ impl<'s> Moving<'s> {
         let (from, to, epoch) = (self.owner, self.plan.to, self.epoch());
         let closed = self.place(State::Closed, from, epoch, to);
         let leaving = self.place(State::Leaving, from, epoch, to);
+        // It is compared once to find the rest, and once to see that nothing is left.
+        let needed = self.pass_takes * 2 + LEARNED_WITHIN;
+        if needed > self.plan.pause {
+            return Ok(Given::Kept { pause: Duration::ZERO, needed });
+        }
         let waiting = Stopwatch::start();
         if !self.close(closed).await? {
-            return Ok(Given::Kept { pause: waiting.elapsed() });
+            return Ok(Given::Kept { pause: waiting.elapsed(), needed: waiting.elapsed() + LEARNED_WITHIN });
         }
         failpoint::reach(failpoints::CLOSED);
         let copied = self.copy_the_rest(&waiting).await;
         let Ok(Some(checksums)) = copied else {
             self.must_change(from, leaving).await?;
-            return copied.map(|_| Given::Kept { pause: waiting.elapsed() });
+            let pause = waiting.elapsed();
+            // Long enough for everybody to see that it was open again: who sees it closed for long takes us for dead.
+            tokio::time::sleep(LEARNED_WITHIN).await;
+            return copied.map(|_| Given::Kept { pause, needed: pause + LEARNED_WITHIN });
         };
         failpoint::reach(failpoints::VERIFIED);
         self.must_change(from, self.place(State::Left, to, epoch + 1, to)).await?;
@@ -172,15 +184,14 @@ impl<'s> Moving<'s> {
 
     /// The same rows on both sides, by checksums; nothing when there is no time left for it.
     async fn copy_the_rest(&self, waiting: &Stopwatch) -> Result<Option<Vec<Checksum>>, Failed> {
-        let in_time = || self.plan.pause.checked_sub(waiting.elapsed() + LEARNED_WITHIN);
-        if in_time().is_none() {
-            return Ok(None);
-        }
+        let time = self.plan.pause.saturating_sub(LEARNED_WITHIN);
+        let is_over = || waiting.elapsed() >= time;
         loop {
-            let compared = self.pass(None).await?;
-            if in_time().is_none() {
-                return Ok(None);
-            }
+            let compared = match self.pass(None, Until::after(*waiting, time)).await {
+                Ok(compared) if !is_over() => compared,
+                Err(Failed::Store(StoreError::Busy(_))) | Ok(_) if is_over() => return Ok(None),
+                other => other?,
+            };
             // Nobody writes, and each row is the same on both sides.
             if compared.differences() == 0 {
                 return Ok(Some(compared.checksums));
