@@ -133,6 +133,12 @@ async fn measure(
         peer: String::new(),
         judged: Some((scan.mismatches as f64, 0.0)),
     });
+    // One that looked at a part finds nothing there either.
+    for seen in [&alone, &scan] {
+        if seen.acceptances < u64::from(rides) || seen.rows < u64::from(rides) {
+            return Err(format!("a scan of {rides} rides saw {} acceptances and {} rows", seen.acceptances, seen.rows));
+        }
+    }
     let (before, during) = (Times::of(without), Times::of(with));
     report.add(Row {
         what: format!("{store}: requesting a ride and calling it off, ms, while a scan runs, against no scan"),

@@ -189,6 +189,9 @@ impl Lines {
     fn tell(&self, number: i16, progress: Progress) {
         let (text, may_be_written_over) = match progress {
             Progress::Copied { pass, rows, of } => (format!("copied, time {pass}: {rows} of {of} rows"), rows < of),
+            Progress::Reopened { pause } if pause.is_zero() => {
+                ("not closed: comparing it takes longer than writes may wait".to_owned(), false)
+            }
             Progress::Reopened { pause } => {
                 (format!("writes waited {} ms and go on here: it took too long", pause.as_millis()), false)
             }

@@ -37,6 +37,9 @@ pub(crate) async fn run(options: Options) -> ExitCode {
         on_postgres(),
         fuzz::step(fuzz).only_if(&built, not_built),
         replay(options.kills).only_if(&built, not_built),
+        replay_on_servers("outbox").only_if(&built, not_built),
+        replay_on_servers("tcc").only_if(&built, not_built),
+        replay_on_servers("two_phase").only_if(&built, not_built),
         model("limits", &["--test", "model"]),
         model("gate", &["--lib", "gate::model"]),
         bench("main-flow").only_if(&built, not_built),
@@ -64,14 +67,29 @@ fn on_postgres() -> Step {
 /// Trips of a real day while the gateway is killed again and again: nothing acknowledged may be lost or doubled.
 fn replay(kills: u32) -> Step {
     Step::new(format!("replay of a real day with {kills} kills"), async move {
-        let programs = built("release", "loadtest").and_then(|tool| Ok((tool, gateway_binary("release")?)));
-        let (tool, server) = match programs {
-            Ok(programs) => programs,
-            Err(why) => return Outcome::CouldNotRun(why),
-        };
-        let replay = ["replay", "--kills", &kills.to_string()];
-        Program::new(tool).arguments(replay).arguments(["--server".as_ref(), server.as_os_str()]).run().await.into()
+        run_replay(&["--kills", &kills.to_string()]).await
     })
+}
+
+/// The same on three PostgreSQL servers, while a gateway, a second one and a server are killed: each way of writing the driver index.
+fn replay_on_servers(strategy: &'static str) -> Step {
+    Step::new(
+        format!("replay on three PostgreSQL servers, {strategy}, with kills of gateways and of a server"),
+        async move {
+            let kills = ["--kill-at", "0.2", "--kill-at", "0.4:relay", "--kill-at", "0.6:postgres"];
+            run_replay(&[&["--postgres", "3", "--strategy", strategy], &kills[..]].concat()).await
+        },
+    )
+}
+
+async fn run_replay(arguments: &[&str]) -> Outcome {
+    let programs = built("release", "loadtest").and_then(|tool| Ok((tool, gateway_binary("release")?)));
+    let (tool, server) = match programs {
+        Ok(programs) => programs,
+        Err(why) => return Outcome::CouldNotRun(why),
+    };
+    let replay = Program::new(tool).arguments(["replay"]).arguments(arguments);
+    replay.arguments(["--server".as_ref(), server.as_os_str()]).run().await.into()
 }
 
 /// Every order in which threads may meet in the limits' table or in the gate. A folder of its own: with the checker's locks

@@ -29,7 +29,7 @@ pub(crate) struct Database {
     pub(super) not_here: Mutex<Arc<[i16]>>,
     /// What happens to shards here, as it was seen last.
     pub(super) moves: Mutex<Moves>,
-    /// When it was looked at last, milliseconds since the store was opened.
+    /// When it was looked at last, milliseconds since the store was opened; 0: never.
     pub(super) looked: AtomicU64,
 }
 

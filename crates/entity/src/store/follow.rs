@@ -99,7 +99,7 @@ impl Shards {
     }
 
     /// Makes sure that what this process knows of the shards' places is not older than rows are kept where a shard was: a process that
-    /// stood still looks before it reads. Where it is followed all the time this costs nothing.
+    /// stood still, or has just started, looks before it reads. Where it is followed all the time this costs nothing.
     pub async fn keep_up(&self) {
         if self.is_fresh() {
             return;
@@ -125,11 +125,15 @@ impl Shards {
 
     fn is_fresh(&self) -> bool {
         let now = self.now_ms();
-        self.databases().all(|database| now.saturating_sub(database.looked.load(Ordering::Relaxed)) < STALE_MS)
+        self.databases().all(|database| match database.looked.load(Ordering::Relaxed) {
+            // The map that the start has read is as old as that.
+            0 => false,
+            looked => now.saturating_sub(looked) < STALE_MS,
+        })
     }
 
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.0.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.0.opened.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
     }
 
     async fn follow_one(&self, database: &Database, shutdown: Shutdown) -> Result<(), StoreError> {

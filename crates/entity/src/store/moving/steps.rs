@@ -96,6 +96,7 @@ impl<'s> Moving<'s> {
         let (from, to, epoch) = (self.owner, self.plan.to, self.epoch());
         // A flip that nobody has finished: its new owner is not open yet.
         if self.places[from].epoch < epoch {
+            tokio::time::sleep(LEARNED_WITHIN).await;
             self.open(from).await?;
         }
         let arriving = self.place(State::Arriving, from, epoch, from);
@@ -218,6 +219,7 @@ impl<'s> Moving<'s> {
     pub(super) async fn end(&mut self) -> Result<(), Failed> {
         let (owner, epoch) = (self.owner, self.epoch());
         if self.places[owner].epoch < epoch {
+            tokio::time::sleep(LEARNED_WITHIN).await;
             self.open(owner).await?;
         }
         let behind = |place: &Place| place.state == State::Settled && place.epoch < epoch;
