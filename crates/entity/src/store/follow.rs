@@ -139,8 +139,8 @@ impl Shards {
     async fn follow_one(&self, database: &Database, shutdown: Shutdown) -> Result<(), StoreError> {
         let (mut seen, mut is_told) = (Seen::default(), false);
         loop {
-            database.looked.store(self.now_ms(), Ordering::Relaxed);
             let looked = self.look(database, &mut seen).await;
+            // Also when it did not answer: nobody else would fare better.
             database.looked.store(self.now_ms(), Ordering::Relaxed);
             let pause = match looked {
                 Ok(is_moving) => {
