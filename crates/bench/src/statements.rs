@@ -166,7 +166,7 @@ const FIND_ACTIVE: &str = concat!(
     r#" WHERE "rides"."shard" = ? AND "rides"."passenger_id" = ? AND (status < 10) LIMIT ?"#
 );
 const FIND_QUOTE: &str = r#"SELECT "quotes"."shard", "quotes"."id", "quotes"."passenger_id", "quotes"."pickup_lat", "quotes"."pickup_lng", "quotes"."dropoff_lat", "quotes"."dropoff_lng", "quotes"."distance_m", "quotes"."duration_s", "quotes"."options", "quotes"."expires_at" FROM "quotes" WHERE "quotes"."shard" = ? AND "quotes"."id" = ? AND "quotes"."passenger_id" = ? LIMIT ?"#;
-const INSERT_RIDE: &str = r#"INSERT INTO "rides" ("shard", "id", "passenger_id", "quote_id", "product", "status", "status_at", "version", "payment_status", "fare", "currency", "pickup_lat", "pickup_lng", "dropoff_lat", "dropoff_lng", "duration_s", "pickup_code", "pickup_eta_s", "driver_id", "driver", "cancelled_by", "cancel_reason", "cancel_fee", "due_at") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"#;
+const INSERT_RIDE: &str = r#"INSERT INTO "rides" ("shard", "id", "passenger_id", "quote_id", "product", "status", "status_at", "version", "payment_status", "fare", "currency", "pickup_lat", "pickup_lng", "dropoff_lat", "dropoff_lng", "duration_s", "pickup_code", "pickup_eta_s", "driver_id", "driver", "cancelled_by", "cancel_reason", "cancel_fee", "due_at") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"#;
 const INSERT_EVENT: &str =
     r#"INSERT INTO "ride_events" ("shard", "ride_id", "seq", "at", "change") VALUES (?, ?, ?, ?, ?)"#;
 const INSERT_PAYMENT: &str = r#"INSERT INTO "payments" ("shard", "ride_id", "status", "captured") VALUES (?, ?, ?, ?)"#;
