@@ -115,18 +115,7 @@ pub(super) async fn compare(
     Ok(Compared { checksums, work: removals })
 }
 
-/// What the database that is asked says of the shard, table by table.
-pub(super) async fn checksums(tables: &[Rows], database: &Database, shard: Shard) -> Result<Vec<Checksum>, StoreError> {
-    let tx = look(database).await?;
-    let mut checksums = Vec::with_capacity(tables.len());
-    for of in tables {
-        checksums.push(Checksum::of(&(of.list)(&tx, shard, Until::WHENEVER).await?));
-    }
-    tx.rollback().await?;
-    Ok(checksums)
-}
-
-/// Everything that the database holds of the shard, to be removed.
+/// Everything that the database holds of the shard, as if it were to be removed.
 pub(super) async fn everything(
     tables: &[Rows],
     of: &DatabaseTransaction,

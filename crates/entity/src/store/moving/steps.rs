@@ -179,8 +179,7 @@ impl<'s> Moving<'s> {
         let pause = waiting.elapsed();
         (self.tell)(Progress::Moved { pause });
         failpoint::reach(failpoints::OPENED);
-        let tables = self.tables.iter().map(|table| table.name).zip(checksums).collect();
-        Ok(Given::Away { tables, pause })
+        Ok(Given::Away { tables: self.by_table(checksums), pause })
     }
 
     /// The same rows on both sides, by checksums; nothing when there is no time left for it.
@@ -262,18 +261,20 @@ impl<'s> Moving<'s> {
         let (database, shard) = (self.database(number), self.plan.shard);
         let snapshot = copy::look(database).await?;
         let everything = copy::everything(&self.tables, &snapshot, shard).await?;
-        let tell = |rows| (self.tell)(Progress::Removed { rows });
-        // SQLite cannot tidy up behind a reader, and to remove rows nothing is read.
-        snapshot.rollback().await.map_err(StoreError::from)?;
-        let reading = copy::look(database).await?;
-        let in_charge = (State::Left, self.move_id);
-        copy::apply(&self.tables, &everything, &reading, database, shard, in_charge, &tell).await?;
-        Ok(reading.rollback().await.map_err(StoreError::from)?)
+        let (tell, in_charge) = (|rows| (self.tell)(Progress::Removed { rows }), (State::Left, self.move_id));
+        copy::apply(&self.tables, &everything, &snapshot, database, shard, in_charge, &tell).await?;
+        Ok(snapshot.rollback().await.map_err(StoreError::from)?)
     }
 
     /// What the owner holds of the shard.
     pub(super) async fn checksums(&self) -> Result<Vec<(&'static str, Checksum)>, Failed> {
-        let sums = copy::checksums(&self.tables, self.database(self.owner), self.plan.shard).await?;
-        Ok(self.tables.iter().map(|table| table.name).zip(sums).collect())
+        let snapshot = copy::look(self.database(self.owner)).await?;
+        let everything = copy::everything(&self.tables, &snapshot, self.plan.shard).await?;
+        snapshot.rollback().await.map_err(StoreError::from)?;
+        Ok(self.by_table(everything.checksums))
+    }
+
+    fn by_table(&self, checksums: Vec<Checksum>) -> Vec<(&'static str, Checksum)> {
+        self.tables.iter().map(|table| table.name).zip(checksums).collect()
     }
 }

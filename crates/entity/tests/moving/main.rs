@@ -1,11 +1,14 @@
 //! A shard that is moved to another database while others write to it and read from it.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
+mod cut_off;
+#[path = "../database/mod.rs"]
 mod database;
+mod lists;
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -13,7 +16,7 @@ use std::{
 
 use database::{Database, NOW};
 use entity::{
-    KnownDevice, OutboxEntry, Ride, Shards, StoreError,
+    KnownDevice, Ride, Shards, StoreError,
     store::moving::{Failed, Moved, Plan, Progress},
     value::{Millis, PhoneHash, Shard},
 };
@@ -85,17 +88,18 @@ fn supervisor() -> Supervisor {
 }
 
 /// Follows moves as a gateway does, to the end of the test.
-struct Followed(#[allow(dead_code, reason = "it keeps the task")] Supervisor);
+struct Followed {
+    _supervisor: Supervisor,
+}
 
 impl Followed {
     fn follow(shards: &Shards) -> Self {
         let (shards, supervisor) = (shards.clone(), supervisor());
         let shutdown = supervisor.shutdown_signal();
         drop(supervisor.run("shard-moves", async move { shards.follow_moves(shutdown).await }));
-        Self(supervisor)
+        Self { _supervisor: supervisor }
     }
 }
-
 on_each_engine! {
     async fn a_shard_that_is_moved_takes_all_its_rows_along_and_every_database_knows(engine) {
         let database = Database::open_several(engine, "moved", 3).await;
@@ -174,36 +178,6 @@ on_each_engine! {
         assert_eq!(rows(&database, 1, "known_devices").await, 0);
     }
 
-    async fn writes_go_on_when_the_mover_has_died_while_they_waited(engine) {
-        let database = Database::open_several(engine, "died-closed", 2).await;
-        let _followed = Followed::follow(&database.shards);
-        say(&database, 1, "state = 4, other = 1, move_id = 77").await;
-        say(&database, 0, "state = 2, other = 2, move_id = 77").await;
-        remember(&database.shards, 1).await.unwrap();
-        assert_eq!(place(&database, 0).await, [1, 1, 0]);
-        // A gateway starts all the same, and the next move puts an end to it.
-        database.open_again().await.unwrap();
-        assert_eq!(move_to(&database.shards, 0).await.unwrap().from, None);
-        assert_eq!(place(&database, 1).await, [1, 1, 0]);
-    }
-
-    async fn writes_go_on_at_the_new_place_when_the_mover_has_died_after_it_was_given_the_shard(engine) {
-        let database = Database::open_several(engine, "died-flipped", 2).await;
-        let _followed = Followed::follow(&database.shards);
-        say(&database, 1, "state = 4, other = 1, move_id = 77").await;
-        say(&database, 0, "state = 3, database = 2, epoch = 2, other = 2, move_id = 77").await;
-        database.raw(0).await.execute_unprepared("UPDATE store_identity SET version = 2").await.unwrap();
-        // Nobody has told the new owner yet, and a gateway starts all the same.
-        let other = database.open_again().await.unwrap();
-        let _also = Followed::follow(&other);
-        remember(&other, 1).await.unwrap();
-        remember(&database.shards, 2).await.unwrap();
-        assert_eq!(place(&database, 1).await, [2, 2, 0]);
-        assert_eq!((rows(&database, 0, "known_devices").await, rows(&database, 1, "known_devices").await), (0, 2));
-        assert_eq!(move_to(&other, 1).await.unwrap().from, None);
-        assert_eq!(place(&database, 0).await, [2, 2, 0]);
-    }
-
     async fn a_node_that_stood_still_while_a_shard_was_moved_looks_before_it_reads(engine) {
         let database = Database::open_several(engine, "stood-still", 2).await;
         remember(&database.shards, 1).await.unwrap();
@@ -221,142 +195,19 @@ on_each_engine! {
         let _followed = Followed::follow(&database.shards);
         database.ride(PASSENGER).await;
         let hurried = Plan { pause: Duration::ZERO, ..plan(1) };
-        let failed = database.shards.move_shard(hurried, &|_| {}).await.unwrap_err();
+        let waited = Mutex::new(Vec::new());
+        let tell = |progress| {
+            if let Progress::Reopened { pause } = progress {
+                waited.lock().unwrap().push(pause);
+            }
+        };
+        let failed = database.shards.move_shard(hurried, &tell).await.unwrap_err();
         assert!(matches!(failed, Failed::TooSlow { .. }), "{failed}");
+        // What cannot be done in time is not begun.
+        assert_eq!(waited.into_inner().unwrap(), [Duration::ZERO; 5]);
         assert_eq!([place(&database, 0).await, place(&database, 1).await], [[1, 1, 0]; 2]);
         assert_eq!((rows(&database, 0, "rides").await, rows(&database, 1, "rides").await), (1, 0));
         remember(&database.shards, 1).await.unwrap();
-    }
-
-    async fn a_gateway_that_does_not_know_the_database_calls_the_move_off(engine) {
-        let places = database::Places::make(engine, "unknown", 2).await;
-        let old = places.store_on(&[0]).await.unwrap();
-        remember(&old, 1).await.unwrap();
-        let _followed = Followed::follow(&old);
-        let new = places.store().await.unwrap();
-        let failed = move_to(&new, 1).await.unwrap_err();
-        assert!(matches!(failed, Failed::Overtaken), "{failed}");
-        assert!(failed.to_string().contains("store.shards"), "{failed}");
-        remember(&old, 2).await.unwrap();
-        assert!(is_remembered(&old, 1).await && is_remembered(&new, 2).await);
-    }
-
-    async fn a_database_that_holds_nothing_is_told_at_the_next_start_of_moves_by_who_did_not_know_it(engine) {
-        let places = database::Places::make(engine, "not-told", 3).await;
-        let two = places.store_on(&[0, 1]).await.unwrap();
-        places.store().await.unwrap();
-        move_to(&two, 1).await.unwrap();
-        for _ in 0..2 {
-            let three = places.store().await.unwrap();
-            remember(&three, 1).await.unwrap();
-            for (number_, version) in [(0, 2), (1, 2), (2, 2)] {
-                let connection = places.raw(number_).await;
-                let asked = "SELECT CAST(version AS bigint) FROM store_identity";
-                assert_eq!(number(&connection, asked).await, version, "database {number_}");
-                let asked = "SELECT CAST(sum(epoch) AS bigint) FROM shard_map";
-                assert_eq!(number(&connection, asked).await, 1025, "database {number_}");
-            }
-        }
-    }
-
-    async fn a_database_from_before_a_move_is_refused(engine) {
-        let places = database::Places::make(engine, "from-before", 2).await;
-        move_to(&places.store().await.unwrap(), 1).await.unwrap();
-        let of = shard().number();
-        let back = format!("UPDATE shard_map SET database = 1, epoch = 1 WHERE shard = {of}; UPDATE store_identity SET version = 1");
-        for number_ in [0, 1] {
-            places.raw(number_).await.execute_unprepared(&back).await.unwrap();
-            let Err(refused) = places.store().await else { panic!("it started") };
-            let refused = refused.to_string();
-            assert!(refused.contains("version 1") && refused.contains("version 2"), "{refused}");
-            let forth =
-                format!("UPDATE shard_map SET database = 2, epoch = 2 WHERE shard = {of}; UPDATE store_identity SET version = 2");
-            places.raw(number_).await.execute_unprepared(&forth).await.unwrap();
-        }
-        places.store().await.unwrap();
-    }
-
-    async fn who_takes_a_move_over_stops_the_one_before(engine) {
-        let database = Database::open_several(engine, "taken-over", 2).await;
-        database.ride(PASSENGER).await;
-        let second = database.open_again().await.unwrap();
-        let (begun, wait) = tokio::sync::oneshot::channel();
-        let begun = std::sync::Mutex::new(Some(begun));
-        let tell = |progress: Progress| {
-            if let (Progress::Copied { .. }, Some(begun)) = (progress, begun.lock().unwrap().take()) {
-                begun.send(()).unwrap();
-            }
-        };
-        let first = database.shards.move_shard(plan(1), &tell);
-        let take_over = async {
-            wait.await.unwrap();
-            move_to(&second, 1).await
-        };
-        let (first, took_over) = tokio::join!(first, take_over);
-        assert!(matches!(first.unwrap_err(), Failed::Overtaken));
-        assert_eq!(took_over.unwrap().from, Some(0));
-        assert_eq!([place(&database, 0).await, place(&database, 1).await], [[2, 2, 0]; 2]);
-    }
-
-    async fn who_is_not_in_charge_any_more_copies_nothing_more(engine) {
-        let database = Database::open_several(engine, "not-in-charge", 2).await;
-        for number in 0..500 {
-            remember(&database.shards, number).await.unwrap();
-        }
-        let (begun, has_begun) = tokio::sync::oneshot::channel();
-        let (go_on, may_go_on) = std::sync::mpsc::channel();
-        let waiting = std::sync::Mutex::new(Some((begun, may_go_on)));
-        // Told after the first transaction of 400 rows.
-        let tell = move |_| {
-            if let Some((begun, may_go_on)) = waiting.lock().unwrap().take() {
-                begun.send(()).unwrap();
-                tokio::task::block_in_place(|| may_go_on.recv().unwrap());
-            }
-        };
-        let take_over = async {
-            has_begun.await.unwrap();
-            say(&database, 1, "move_id = 77").await;
-            go_on.send(()).unwrap();
-        };
-        let shards = database.shards.clone();
-        let moving = async move { shards.move_shard(plan(1), &tell).await };
-        // In a task of its own: it waits without letting go of its thread.
-        let moving = supervisor().run("move", moving);
-        take_over.await;
-        assert!(matches!(moving.await.unwrap().unwrap_err(), Failed::Overtaken));
-        assert_eq!(rows(&database, 1, "known_devices").await, 400);
-    }
-
-    async fn rows_that_are_still_to_be_removed_are_neither_due_nor_cleaned(engine) {
-        let database = Database::open_several(engine, "left-over", 2).await;
-        let ride = database.ride(PASSENGER).await;
-        database.append(&ride, &[entity::Message::RequestDriver]).await;
-        remember(&database.shards, 1).await.unwrap();
-        let late = NOW.plus_s(4_000_000_000);
-        let clean = async |shards: &Shards| -> u64 {
-            let purge = shards.write_everywhere::<_, StoreError, _>(move |tx| {
-                Box::pin(async move { KnownDevice::purge_expired(tx, late, 100).await })
-            });
-            purge.await.unwrap().iter().sum()
-        };
-        assert!(OutboxEntry::depth(&database.shards).await.unwrap().0 > 0);
-        assert_eq!(Ride::list_timed_out(&database.shards, late, 100).await.unwrap(), [ride.id]);
-        // As after a move whose mover died before it removed anything.
-        say(&database, 1, "database = 2, epoch = 2").await;
-        say(&database, 0, "state = 3, database = 2, epoch = 2, other = 2, move_id = 77").await;
-        for number_ in 0..2 {
-            database.raw(number_).await.execute_unprepared("UPDATE store_identity SET version = 2").await.unwrap();
-        }
-        let node = database.open_again().await.unwrap();
-        let _followed = Followed::follow(&node);
-        let deadline = tokio::time::timeout(Duration::from_secs(20), async {
-            while OutboxEntry::depth(&node).await.unwrap().0 > 0 {
-                tokio::task::yield_now().await;
-            }
-        });
-        assert!(deadline.await.is_ok(), "what is left is not counted");
-        assert_eq!(Ride::list_timed_out(&node, late, 100).await.unwrap(), []);
-        assert_eq!((clean(&node).await, rows(&database, 0, "known_devices").await), (0, 1));
     }
 }
 
@@ -404,12 +255,4 @@ async fn a_write_that_began_before_the_shard_was_closed_is_waited_for() {
     moved.unwrap();
     assert_eq!(state, 1, "closed although somebody still wrote to it");
     assert!(is_remembered(&database.shards, 1).await);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_there_is_not_is_refused() {
-    let database = Database::open_several(database::Engine::Sqlite, "no-such", 2).await;
-    let failed = move_to(&database.shards, 2).await.unwrap_err();
-    assert_eq!(failed.to_string(), "there is no database 3: store.shards names 2");
-    assert_eq!(place(&database, 0).await, [1, 1, 0]);
 }
